@@ -1,0 +1,1 @@
+//! Settings in layers, each with its origin.

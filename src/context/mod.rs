@@ -1,0 +1,1 @@
+//! The window: what goes in, what is clipped, what it costs.

@@ -1,0 +1,1 @@
+//! Finding the place of an edit, and writing it: the one door to the user's tree.

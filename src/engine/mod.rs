@@ -1,0 +1,73 @@
+//! Engines: whatever turns a conversation into the model's next turn.
+//!
+//! Three stand behind one trait: the embedded llama.cpp (a process of its own, reached by `client`), any
+//! OpenAI-compatible server (`endpoint`), and recorded turns (`replay`). Nothing here knows tools, prompts or the loop.
+
+use crate::hint::Hint;
+use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, TurnRequest};
+use crate::units::Tokens;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use tokio_util::sync::CancellationToken;
+
+/// A future that borrows the engine.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send + 'a>>;
+
+/// Where the pieces of a turn go while it streams.
+pub type Sink<'a> = &'a mut (dyn FnMut(Delta) + Send);
+
+/// An engine. After an error the engine stays usable: the next call may succeed (a lost process is restarted, a server
+/// asked again), unless the error says otherwise.
+pub trait Engine: Send {
+    /// Makes the engine ready (starts, loads, connects) and says what it is. Cheap when it is ready already.
+    fn ready<'a>(&'a mut self, sink: Sink<'a>, cancel: &'a CancellationToken) -> Answer<'a, EngineInfo>;
+
+    /// Generates one turn. A cancel ends it within 300 ms with `Stop::Cancelled` and keeps the cache.
+    fn turn<'a>(&'a mut self, request: &'a TurnRequest, sink: Sink<'a>, cancel: &'a CancellationToken) -> Answer<'a, Reply>;
+
+    /// Counts the tokens of a text that would stand inside a message. Exact where [`EngineInfo::exact`].
+    fn count<'a>(&'a mut self, text: &'a str) -> Answer<'a, Tokens>;
+
+    /// Renders the prompt of a request without generating. Engines that cannot see the template return `None`.
+    fn render<'a>(&'a mut self, request: &'a TurnRequest) -> Answer<'a, Option<Rendered>>;
+}
+
+/// Why an engine could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The conversation does not fit the window. `window` is the true one where the engine says it.
+    #[error("the conversation ({prompt} tokens) does not fit the window ({window} tokens)")]
+    Overflow { prompt: Tokens, window: Tokens },
+    #[error("cannot load `{}`: {reason}", path.display())]
+    Load { path: PathBuf, reason: String },
+    /// The process or the connection ended in the middle of it; a retry may succeed.
+    #[error("the engine was lost: {reason}")]
+    Lost { reason: String },
+    #[error("cannot reach `{url}`: {reason}")]
+    Unreachable { url: String, reason: String },
+    /// The server understood and refused; a retry will not help.
+    #[error("the server refused ({status}): {reason}")]
+    Refused { status: u16, reason: String },
+    /// The chat template cannot render this conversation, or the model has none.
+    #[error("the model's chat template failed: {reason}")]
+    Template { reason: String },
+    /// Recorded turns ran out.
+    #[error("the replay `{}` has no turn {turn}", path.display())]
+    Exhausted { path: PathBuf, turn: usize },
+    #[error("the replay `{}` is not readable, line {line}: {reason}", path.display())]
+    Replay { path: PathBuf, line: usize, reason: String },
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Hint for EngineError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Overflow { .. } => "give it a larger window or a shorter task".into(),
+            Self::Load { .. } => "check the file with `agent model show`, or name another with --model".into(),
+            Self::Unreachable { url, .. } => format!("start the server, or correct --endpoint (now {url})"),
+            _ => return None,
+        })
+    }
+}

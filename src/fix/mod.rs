@@ -1,0 +1,1 @@
+//! One shot: an issue in, a verified patch out.

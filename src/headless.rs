@@ -1,0 +1,1 @@
+//! `agent run`: one headless turn of the loop.

@@ -1,0 +1,11 @@
+//! What to do about an error, kept apart from what went wrong.
+//!
+//! An error says what and where; its hint says what to do next. The edge (the command line, a tool's answer) renders both.
+
+/// Gives the next thing to try, when there is one.
+pub trait Hint {
+    /// One sentence without a full stop, or nothing.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    agent::protocol::exit::Exit::Done.into()
+}

@@ -1,0 +1,1 @@
+//! Models as files: headers read and checked without llama.cpp.

@@ -1,0 +1,113 @@
+//! What is asked of an engine for one turn, and what comes back.
+
+use crate::protocol::message::{Call, Message};
+use crate::units::Tokens;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A tool as the model is told of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolCard {
+    pub name: String,
+    pub description: String,
+    /// JSON Schema of the arguments; always an object.
+    pub parameters: Value,
+}
+
+/// One turn's worth of work for an engine. The whole conversation is always given; an engine reuses what it has of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TurnRequest {
+    pub messages: Vec<Message>,
+    pub tools: Vec<ToolCard>,
+    pub sampling: Sampling,
+    /// The most tokens to generate, thinking included.
+    pub max_tokens: Tokens,
+    /// The most tokens of thinking; over it the thought is ended and the answer begins. `None`: unbounded.
+    pub thinking_budget: Option<Tokens>,
+    /// Whether the template's thinking switch is on.
+    pub thinking: bool,
+}
+
+/// How the next token is drawn. `None` leaves the engine's (or the model's) default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    pub temperature: Option<f32>,
+    pub top_p: Option<f32>,
+    pub top_k: Option<i32>,
+    pub min_p: Option<f32>,
+    pub seed: Option<u32>,
+}
+
+/// A piece of a turn as it happens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "delta", rename_all = "snake_case")]
+pub enum Delta {
+    /// The model is being loaded; `fraction` in 0..=1.
+    Load { fraction: f32 },
+    /// Prompt processing: `done` of `total` tokens, those reused from the cache not counted.
+    Prefill { done: Tokens, total: Tokens },
+    Text { text: String },
+    Thinking { text: String },
+    /// A call has begun; its arguments come whole, with the reply.
+    Call { name: String },
+    /// Something the person should know, in one line (the engine was restarted, say).
+    Notice { text: String },
+}
+
+/// A whole turn of the model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    pub text: String,
+    pub thinking: String,
+    pub calls: Vec<Call>,
+    pub stop: Stop,
+    pub usage: Usage,
+}
+
+/// Why a turn ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// The model ended its turn, with or without calls.
+    #[default]
+    End,
+    /// `max_tokens`, or the window, was reached: the last call may be cut off.
+    Length,
+    /// The stream repeated itself and was cut.
+    Repetition,
+    Cancelled,
+}
+
+/// What a turn cost. `prompt = prefilled + reused`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    pub prompt: Tokens,
+    /// Tokens of the prompt that were processed in this turn.
+    pub prefilled: Tokens,
+    /// Tokens of the prompt that stood in the KV cache already.
+    pub reused: Tokens,
+    pub generated: Tokens,
+    pub prefill_ms: f64,
+    pub decode_ms: f64,
+}
+
+/// What an engine is, once it can answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// The model's name, as a person knows it.
+    pub model: String,
+    /// The window that was really allocated (or that the server really has). `None`: the server does not say.
+    pub window: Option<Tokens>,
+    /// Whether `count` is the model's own tokenizer or an estimate.
+    pub exact: bool,
+    /// Whether the model has a thinking switch.
+    pub thinks: bool,
+}
+
+/// The prompt of a first turn, split by what it is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rendered {
+    /// The bytes the model would see, special tokens as text.
+    pub text: String,
+    pub tokens: Tokens,
+}

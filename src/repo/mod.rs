@@ -1,0 +1,1 @@
+//! The repository: files, git, syntax.

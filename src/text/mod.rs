@@ -1,0 +1,1 @@
+//! Text: diffs and clipping.
