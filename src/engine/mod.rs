@@ -3,6 +3,8 @@
 //! Three stand behind one trait: the embedded llama.cpp (a process of its own, reached by `client`), any
 //! OpenAI-compatible server (`endpoint`), and recorded turns (`replay`). Nothing here knows tools, prompts or the loop.
 
+pub mod backend;
+
 use crate::hint::Hint;
 use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, TurnRequest};
 use crate::units::Tokens;
