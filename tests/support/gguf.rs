@@ -4,6 +4,7 @@
 //! Tensor lists follow llama.cpp's loaders; weights mean nothing, but the model loads, decodes and generates.
 #![allow(dead_code, reason = "every test crate compiles this module and uses its own part of it")]
 
+pub mod bad;
 mod layout;
 pub mod raw;
 mod vocab;
