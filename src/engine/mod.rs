@@ -4,6 +4,11 @@
 //! OpenAI-compatible server (`endpoint`), and recorded turns (`replay`). Nothing here knows tools, prompts or the loop.
 
 pub mod backend;
+pub mod call_ids;
+pub mod estimate;
+pub mod recover;
+pub mod repetition;
+pub mod replay;
 
 use crate::hint::Hint;
 use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, TurnRequest};
