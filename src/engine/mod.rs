@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod call_ids;
+pub mod endpoint;
 pub mod estimate;
 pub mod recover;
 pub mod repetition;
