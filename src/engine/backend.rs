@@ -7,7 +7,7 @@ use crate::engine::EngineError;
 use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, TurnRequest};
 use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 /// A loaded model. After an error it stays usable; what it must not survive, it does not catch (the process is the fence).
@@ -46,4 +46,21 @@ pub struct LoadOptions {
     /// The cache's type for values.
     pub type_v: Option<String>,
     pub flash_attn: Option<bool>,
+}
+
+impl LoadOptions {
+    /// A model with everything left to the backend.
+    pub fn of(model: &Path) -> Self {
+        Self {
+            model: model.to_owned(),
+            n_ctx: None,
+            n_gpu_layers: None,
+            threads: None,
+            n_batch: None,
+            n_ubatch: None,
+            type_k: None,
+            type_v: None,
+            flash_attn: None,
+        }
+    }
 }

@@ -10,6 +10,10 @@ pub mod estimate;
 pub mod recover;
 pub mod repetition;
 pub mod replay;
+pub mod client;
+mod runtime;
+mod wire;
+pub mod worker;
 
 use crate::hint::Hint;
 use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, TurnRequest};

@@ -1,0 +1,81 @@
+//! A backend that does what the last message says, for tests.
+
+use crate::engine::EngineError;
+use crate::engine::backend::Backend;
+use crate::protocol::message::Message;
+use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, Sampling, Stop, TurnRequest, Usage};
+use crate::units::Tokens;
+use std::fs::File;
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+
+/// Understands `say WORD…` (streams the words), `hold` (prefills until it is cancelled), `overflow`, `panic`, `abort`
+/// (ends the process) and `abort unless PATH` (makes PATH and aborts, or says `back` when it is there).
+pub struct Fake {
+    /// Hears what each turn was asked, as it begins.
+    pub heard: Option<Sender<String>>,
+}
+
+impl Backend for Fake {
+    fn info(&self) -> EngineInfo {
+        EngineInfo { model: "fake".into(), window: Some(Tokens(4096)), exact: true, thinks: false }
+    }
+
+    fn turn(&mut self, request: &TurnRequest, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Reply, EngineError> {
+        let Some(Message::User { text }) = request.messages.last() else { panic!("the fake is spoken to by users") };
+        if let Some(heard) = &self.heard {
+            heard.send(text.clone()).unwrap();
+        }
+        let (order, rest) = text.split_once(' ').unwrap_or((text, ""));
+        match order {
+            "say" => {
+                for word in rest.split(' ') {
+                    sink(Delta::Text { text: word.into() });
+                }
+                let usage = Usage { generated: Tokens(1), ..Usage::default() };
+                Ok(Reply { text: rest.into(), usage, ..Reply::default() })
+            }
+            "hold" => {
+                sink(Delta::Prefill { done: Tokens(0), total: Tokens(9) });
+                while !cancel.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Ok(Reply { stop: Stop::Cancelled, ..Reply::default() })
+            }
+            "overflow" => Err(EngineError::Overflow { prompt: Tokens(5000), window: Tokens(4096) }),
+            "abort" => {
+                let mark = rest.strip_prefix("unless ");
+                if mark.is_some_and(|path| File::create_new(path).is_err()) {
+                    return Ok(Reply { text: "back".into(), ..Reply::default() });
+                }
+                sink(Delta::Text { text: "half".into() });
+                eprintln!("ggml.c:7: GGML_ASSERT(sane) failed");
+                process::abort()
+            }
+            _ => panic!("the fake was told to {text}"),
+        }
+    }
+
+    fn count(&mut self, text: &str) -> Result<Tokens, EngineError> {
+        Ok(Tokens(u32::try_from(text.split_whitespace().count()).unwrap()))
+    }
+
+    fn render(&mut self, request: &TurnRequest) -> Result<Option<Rendered>, EngineError> {
+        Ok(Some(Rendered { text: format!("{} messages", request.messages.len()), tokens: Tokens(2) }))
+    }
+}
+
+/// A request whose last words are `order`.
+pub fn asking(order: &str) -> TurnRequest {
+    TurnRequest {
+        messages: vec![Message::User { text: order.into() }],
+        tools: Vec::new(),
+        sampling: Sampling::default(),
+        max_tokens: Tokens(16),
+        thinking_budget: None,
+        thinking: false,
+    }
+}

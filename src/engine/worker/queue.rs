@@ -1,0 +1,154 @@
+//! The work that waits for the model, first come first served.
+//!
+//! A client has one piece of work open at a time, so that serving them in order of arrival is fair: between two turns of
+//! one client every other that waits has its own. Counting and rendering take milliseconds and go before waiting turns.
+
+use crate::engine::wire::Response;
+use crate::protocol::turn::TurnRequest;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, watch};
+
+/// What the model is asked to do.
+pub enum Work {
+    Turn(TurnRequest),
+    Count(String),
+    Render(TurnRequest),
+}
+
+/// A piece of work on its way to the model.
+pub struct Job {
+    ticket: u64,
+    pub work: Work,
+    pub cancel: Arc<AtomicBool>,
+    /// Unbounded: the model never waits for a client, and a turn's output is small.
+    pub answers: mpsc::UnboundedSender<Response>,
+}
+
+/// How busy the queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    pub running: bool,
+    pub waiting: usize,
+    /// Jobs begun since the start.
+    pub begun: u64,
+}
+
+/// The jobs of all clients.
+pub struct Queue {
+    line: Mutex<Line>,
+    bell: Condvar,
+    /// How many errands are open.
+    open: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct Line {
+    quick: VecDeque<Job>,
+    turns: VecDeque<Job>,
+    tickets: u64,
+    running: bool,
+    begun: u64,
+    closed: bool,
+}
+
+impl Queue {
+    pub fn new() -> Self {
+        Self { line: Mutex::default(), bell: Condvar::new(), open: watch::Sender::new(0) }
+    }
+
+    /// Puts work in the queue. Its answers come to the errand; who drops that gives the work up.
+    pub fn admit(&self, work: Work) -> Errand {
+        let (answers, responses) = mpsc::unbounded_channel();
+        let cancel = Arc::new(AtomicBool::new(false));
+        let mut line = self.line();
+        line.tickets += 1;
+        let ticket = line.tickets;
+        let is_turn = matches!(work, Work::Turn(_));
+        let jobs = if is_turn { &mut line.turns } else { &mut line.quick };
+        jobs.push_back(Job { ticket, work, cancel: cancel.clone(), answers });
+        drop(line);
+        self.bell.notify_one();
+        self.open.send_modify(|open| *open += 1);
+        Errand { ticket, is_turn, cancel, responses }
+    }
+
+    /// Ends an errand: its job leaves the queue, or is cancelled when it runs already.
+    pub fn dismiss(&self, errand: &Errand) {
+        self.withdraw(errand);
+        errand.cancel.store(true, Ordering::Relaxed);
+        self.open.send_modify(|open| *open -= 1);
+    }
+
+    /// Takes a job out of the queue; false when it was begun already.
+    pub fn withdraw(&self, errand: &Errand) -> bool {
+        let mut line = self.line();
+        let jobs = if errand.is_turn { &mut line.turns } else { &mut line.quick };
+        let found = jobs.iter().position(|job| job.ticket == errand.ticket);
+        found.is_some_and(|at| jobs.remove(at).is_some())
+    }
+
+    /// Says that someone wanted the model, without work for it.
+    pub fn touch(&self) {
+        self.open.send_modify(|_| {});
+    }
+
+    /// How many errands are open; changes with every one that begins or ends.
+    pub fn open(&self) -> watch::Receiver<usize> {
+        self.open.subscribe()
+    }
+
+    pub fn load(&self) -> Load {
+        let line = self.line();
+        Load { running: line.running, waiting: line.quick.len() + line.turns.len(), begun: line.begun }
+    }
+
+    /// Waits for the next job; `None` once the queue is closed. The job before it is done by then.
+    pub fn next(&self) -> Option<Job> {
+        let mut line = self.line();
+        line.running = false;
+        loop {
+            if line.closed {
+                return None;
+            }
+            if let Some(job) = line.quick.pop_front().or_else(|| line.turns.pop_front()) {
+                line.running = true;
+                line.begun += 1;
+                return Some(job);
+            }
+            line = self.bell.wait(line).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets no job begin any more.
+    pub fn close(&self) {
+        self.line().closed = true;
+        self.bell.notify_all();
+    }
+
+    /// Nothing that runs under the lock can leave the line half changed.
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A client's end of a job.
+pub struct Errand {
+    ticket: u64,
+    pub is_turn: bool,
+    cancel: Arc<AtomicBool>,
+    responses: mpsc::UnboundedReceiver<Response>,
+}
+
+impl Errand {
+    /// The next thing that the model says to it; `None` when there will be no more.
+    pub async fn next(&mut self) -> Option<Response> {
+        self.responses.recv().await
+    }
+
+    /// Asks the model to end it.
+    pub fn cancel(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+    }
+}
