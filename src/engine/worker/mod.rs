@@ -33,7 +33,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -120,7 +120,7 @@ async fn attend<B: Backend + 'static>(
         stop: CancellationToken::new(),
         told: Notify::new(),
     });
-    let mut model = model::start(house.clone(), load).map_err(unavailable)?;
+    let model = model::start(house.clone(), load).map_err(unavailable)?;
     let mut visits = JoinSet::new();
     let ended = {
         let mut ending = pin!(async {
@@ -128,7 +128,7 @@ async fn attend<B: Backend + 'static>(
                 biased;
                 () = house.stop.cancelled() => Ok(()),
                 () = interrupted => Ok(()),
-                _ = &mut model => Err(break_down(&house).await),
+                () = model.cancelled() => Err(break_down(&house).await),
                 () = idle(&house, settings.idle) => Ok(()),
             }
         });
@@ -155,7 +155,7 @@ async fn attend<B: Backend + 'static>(
 
 /// Says farewell to every client and waits for the model's memory to be free. The connections close after that, so that
 /// a client which waits for the end of its own knows that a new engine has room.
-async fn close(house: &House, mut visits: JoinSet<Visit>, model: oneshot::Receiver<()>) {
+async fn close(house: &House, mut visits: JoinSet<Visit>, model: CancellationToken) {
     house.stop.cancel();
     let mut ended = Vec::new();
     let farewell = async {
@@ -166,7 +166,7 @@ async fn close(house: &House, mut visits: JoinSet<Visit>, model: oneshot::Receiv
     // A client that reads nothing does not hold the others up.
     let _ = timeout(FAREWELL, farewell).await;
     house.queue.close();
-    let _ = timeout(UNLOAD, model).await;
+    let _ = timeout(UNLOAD, model.cancelled()).await;
 }
 
 /// Says why the model's thread ended by itself, after someone was told when it is the model that could not be loaded. A

@@ -8,18 +8,20 @@ use crate::engine::worker::{House, Phase};
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-/// Starts the thread. The receiver resolves (to an error: nothing is ever sent) when it has ended, with the model freed:
-/// after the queue was closed, after the load failed, or because it panicked.
+/// Starts the thread. The token is cancelled when it has ended, with the model freed: after the queue was closed, after the
+/// load failed, or because it panicked.
 pub fn start<B: Backend + 'static>(
     house: Arc<House>,
     load: impl FnOnce(&LoadOptions, &mut dyn FnMut(f32)) -> Result<B, EngineError> + Send + 'static,
-) -> io::Result<oneshot::Receiver<()>> {
-    let (alive, ended) = oneshot::channel();
+) -> io::Result<CancellationToken> {
+    let ended = CancellationToken::new();
+    let alive = ended.clone().drop_guard();
     thread::Builder::new().name("model".into()).spawn(move || {
+        // Moved in, so that a panic drops it too.
+        let _alive = alive;
         live(&house, load);
-        drop(alive);
     })?;
     Ok(ended)
 }

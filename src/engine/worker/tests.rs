@@ -96,7 +96,13 @@ impl Client {
     /// Waits until a turn that holds has begun.
     async fn held(&mut self) {
         self.turn("hold").await;
-        assert!(matches!(self.hear().await, Some(Response::Delta(Delta::Prefill { .. }))));
+        loop {
+            match self.hear().await {
+                Some(Response::Delta(Delta::Load { .. })) => {}
+                Some(Response::Delta(Delta::Prefill { .. })) => return,
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     /// Puts a turn in the queue behind the one that holds.
@@ -125,14 +131,13 @@ impl Client {
 
     async fn ready(&mut self) {
         self.say(Request::Ready).await;
-        while let Some(Response::Delta(Delta::Load { .. })) = {
-            let response = self.hear().await;
-            if matches!(response, Some(Response::Ready(_))) {
-                return;
+        loop {
+            match self.hear().await {
+                Some(Response::Delta(Delta::Load { .. })) => {}
+                Some(Response::Ready(_)) => return,
+                other => panic!("{other:?}"),
             }
-            response
-        } {}
-        panic!("the engine did not become ready");
+        }
     }
 }
 

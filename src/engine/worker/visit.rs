@@ -13,10 +13,12 @@ use std::future::pending;
 use std::sync::Arc;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
 
 /// A client, while it is connected.
 pub struct Visit {
     house: Arc<House>,
+    phase: watch::Receiver<Phase>,
     lines: Lines<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     greeted: bool,
@@ -41,7 +43,8 @@ enum Next {
 impl Visit {
     pub fn new(stream: UnixStream, house: Arc<House>) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { house, lines: Lines::new(reader, LINE_LIMIT), writer, greeted: false, open: Open::Nothing }
+        let phase = house.phase.subscribe();
+        Self { house, phase, lines: Lines::new(reader, LINE_LIMIT), writer, greeted: false, open: Open::Nothing }
     }
 
     /// Serves the client until it goes or the process ends. Gives the connection back, still open: whoever drops it
@@ -57,13 +60,12 @@ impl Visit {
     }
 
     async fn converse(&mut self) -> Result<(), RpcError> {
-        let mut phase = self.house.phase.subscribe();
         let stop = self.house.stop.clone();
         loop {
             // In this order: the reason why a load failed goes before the end that follows from it.
             let next = tokio::select! {
                 biased;
-                Ok(()) = phase.changed(), if !matches!(self.open, Open::Nothing) => self.follow_load().await?,
+                Ok(()) = self.phase.changed(), if !matches!(self.open, Open::Nothing) => self.follow_load().await?,
                 response = self.open.next() => self.pass_on(response).await?,
                 () = stop.cancelled() => self.farewell().await?,
                 request = self.lines.next() => match request? {
@@ -119,7 +121,7 @@ impl Visit {
 
     /// Tells a client that waits how the load goes, and ends what waited for nothing else.
     async fn follow_load(&mut self) -> Result<Next, RpcError> {
-        let phase = self.house.phase.borrow().clone();
+        let phase = self.phase.borrow_and_update().clone();
         match (phase, &self.open) {
             (Phase::Loading { fraction }, _) => self.say(Response::Delta(Delta::Load { fraction })).await?,
             (Phase::Ready(info), Open::Load) => {
