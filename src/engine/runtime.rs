@@ -93,8 +93,10 @@ fn stamp(file: &Metadata) -> (u64, i64, i64) {
 /// Lists the sockets of a directory, in order of name. None when there is no such directory.
 pub fn sockets(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let mut found: Vec<_> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension() == Some(OsStr::new("sock"))).collect();
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension() == Some(OsStr::new("sock")))
+        .collect();
     found.sort();
     found
 }
@@ -183,7 +185,9 @@ mod tests {
         assert_ne!(first, identity(&LoadOptions { n_ctx: Some(4096), ..options.clone() }, program).unwrap());
         fs::write(&model, "other").unwrap();
         assert_ne!(first, identity(&options, program).unwrap());
-        assert!(identity(&LoadOptions::of(Path::new("/nowhere.gguf")), program).unwrap_err().to_string().contains("/nowhere.gguf"));
+        assert!(
+            identity(&LoadOptions::of(Path::new("/nowhere.gguf")), program).unwrap_err().to_string().contains("/nowhere.gguf")
+        );
     }
 
     #[test]

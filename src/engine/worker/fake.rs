@@ -6,6 +6,7 @@ use crate::protocol::message::Message;
 use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, Sampling, Stop, TurnRequest, Usage};
 use crate::units::Tokens;
 use std::fs::File;
+use std::path::Path;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -13,7 +14,8 @@ use std::thread;
 use std::time::Duration;
 
 /// Understands `say WORD…` (streams the words), `hold` (prefills until it is cancelled), `overflow`, `panic`, `abort`
-/// (ends the process) and `abort unless PATH` (makes PATH and aborts, or says `back` when it is there).
+/// (ends the process), `abort unless PATH` (makes PATH and aborts, or says `back` when it is there) and `ignore all until
+/// PATH` (says `half` and hears no cancel until PATH is there).
 pub struct Fake {
     /// Hears what each turn was asked, as it begins.
     pub heard: Option<Sender<String>>,
@@ -41,6 +43,14 @@ impl Backend for Fake {
             "hold" => {
                 sink(Delta::Prefill { done: Tokens(0), total: Tokens(9) });
                 while !cancel.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Ok(Reply { stop: Stop::Cancelled, ..Reply::default() })
+            }
+            "ignore" => {
+                sink(Delta::Text { text: "half".into() });
+                let path = rest.strip_prefix("all until ").unwrap();
+                while !Path::new(path).exists() {
                     thread::sleep(Duration::from_millis(1));
                 }
                 Ok(Reply { stop: Stop::Cancelled, ..Reply::default() })

@@ -147,6 +147,7 @@ async fn attend<B: Backend + 'static>(
     };
     // First the name, then the listener: who finds the name gone starts an engine of their own, and binds a new one.
     let _ = fs::remove_file(&settings.socket);
+    drop(listener);
     if ended.is_ok() || matches!(&*house.phase.borrow(), Phase::Failed(_)) {
         close(&house, visits, model).await;
     }
@@ -203,7 +204,8 @@ async fn idle(house: &House, limit: Duration) {
 /// Binds the socket in a directory that only we can enter. A name that is left over from a process that died is taken
 /// over; one that is answered is not.
 fn bind(socket: &Path) -> Result<UnixListener, EngineError> {
-    let dir = socket.parent().ok_or_else(|| EngineError::Unavailable(format!("`{}` is no path of a socket", socket.display())))?;
+    let dir =
+        socket.parent().ok_or_else(|| EngineError::Unavailable(format!("`{}` is no path of a socket", socket.display())))?;
     private_dir(dir)?;
     if UnixStream::connect(socket).is_ok() {
         return Err(EngineError::Unavailable(format!("another engine answers on `{}`", socket.display())));

@@ -96,6 +96,10 @@ impl Client {
     /// Waits until a turn that holds has begun.
     async fn held(&mut self) {
         self.turn("hold").await;
+        self.begun().await;
+    }
+
+    async fn begun(&mut self) {
         loop {
             match self.hear().await {
                 Some(Response::Delta(Delta::Load { .. })) => {}
@@ -113,9 +117,12 @@ impl Client {
 
     async fn status(&mut self) -> Status {
         self.say(Request::Status).await;
-        match self.hear().await {
-            Some(Response::Status(status)) => status,
-            other => panic!("{other:?}"),
+        loop {
+            match self.hear().await {
+                Some(Response::Delta(Delta::Load { .. })) => {}
+                Some(Response::Status(status)) => return status,
+                other => panic!("{other:?}"),
+            }
         }
     }
 
@@ -311,8 +318,11 @@ async fn a_load_that_failed_before_anyone_came_is_still_told() {
 
 #[tokio::test]
 async fn it_leaves_when_idle_though_a_client_is_connected() {
-    let engine = Engine::with(Duration::from_millis(20), |_| Ok(()));
+    let (loaded, gate) = mpsc::channel();
+    let engine =
+        Engine::with(Duration::from_millis(20), move |_| gate.recv().map_err(|e| EngineError::Unavailable(e.to_string())));
     let mut client = engine.client().await;
+    loaded.send(()).unwrap();
     assert_eq!(client.hear().await, Some(Response::Leaving));
     assert_eq!(client.hear().await, None);
     engine.ended().await.unwrap();
@@ -320,9 +330,13 @@ async fn it_leaves_when_idle_though_a_client_is_connected() {
 
 #[tokio::test]
 async fn it_does_not_leave_while_it_works() {
-    let engine = Engine::with(Duration::from_millis(20), |_| Ok(()));
+    let (loaded, gate) = mpsc::channel();
+    let engine =
+        Engine::with(Duration::from_millis(20), move |_| gate.recv().map_err(|e| EngineError::Unavailable(e.to_string())));
     let mut client = engine.client().await;
-    client.held().await;
+    client.queued("hold").await;
+    loaded.send(()).unwrap();
+    client.begun().await;
     let idle_for = timeout(Duration::from_millis(200), client.lines.next::<Response>()).await;
     assert!(idle_for.is_err(), "{idle_for:?}");
     client.say(Request::Cancel).await;

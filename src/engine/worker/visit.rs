@@ -231,6 +231,7 @@ impl Open {
 /// The resident memory of this process, where `/proc` tells it.
 fn resident() -> Option<Bytes> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
     Some(Bytes(kib << 10))
 }
