@@ -119,11 +119,7 @@ impl LlamaEngine {
                 Ok(line) => return Ok(line),
                 Err(Trouble::Unmet(_)) if !is_new && left < SUCCESSORS => left += 1,
                 Err(Trouble::Left) if left < SUCCESSORS => left += 1,
-                // What died of this model while loading it would die of it again.
-                Err(Trouble::Died(how) | Trouble::Unmet(how)) => {
-                    let reason = format!("the engine died while loading it ({})", self.post_mortem(how).await);
-                    return Err(Trouble::Failed(EngineError::Load { path: self.settings.options.model.clone(), reason }));
-                }
+                Err(Trouble::Died(how) | Trouble::Unmet(how)) => return Err(Trouble::Failed(self.died_loading(how).await)),
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -145,14 +141,22 @@ impl LlamaEngine {
         let started = start::start(&self.settings, &place).await;
         // Where the start failed another may have been faster: a front end that was given up while it held the lock.
         match (started, UnixStream::connect(&place.socket).await) {
-            (Ok(process), Ok(stream)) => {
+            (Ok(process), connected) => {
                 self.process = Some(process);
-                Ok(Found::Started(stream))
+                match connected {
+                    Ok(stream) => Ok(Found::Started(stream)),
+                    Err(error) => Err(self.died_loading(format!("cannot connect to it: {error}")).await),
+                }
             }
             (Err(_), Ok(stream)) => Ok(Found::There(stream)),
             (Err(error), Err(_)) => Err(error),
-            (Ok(_), Err(error)) => Err(lost(&format!("cannot connect to `{}`: {error}", place.socket.display()))),
         }
+    }
+
+    /// A death before the model was loaded is the model's fault: what died of it would die of it again.
+    async fn died_loading(&mut self, how: String) -> EngineError {
+        let reason = format!("the engine died while loading it ({})", self.post_mortem(how).await);
+        EngineError::Load { path: self.settings.options.model.clone(), reason }
     }
 
     /// Says what the process died of, as far as can be known: how it ended when it was ours, and its log's last line.

@@ -42,20 +42,21 @@ fn live<B: Backend>(house: &House, load: impl FnOnce(&LoadOptions, &mut dyn FnMu
     };
     house.phase.send_replace(Phase::Ready(backend.info()));
     while let Some(job) = house.queue.next() {
-        perform(&mut backend, job);
+        let answers = job.answers.clone();
+        let answer = perform(&mut backend, job);
+        house.queue.finish();
+        // Its client may be gone: then nobody hears the answer.
+        let _ = answers.send(answer.unwrap_or_else(|error| Response::Error(error.into())));
     }
 }
 
-/// Does one job. Its client may be gone: then nobody hears the answer.
-fn perform(backend: &mut impl Backend, job: Job) {
-    let answers = job.answers;
-    let answer = match job.work {
+fn perform(backend: &mut impl Backend, job: Job) -> Result<Response, EngineError> {
+    match job.work {
         Work::Turn(request) => {
-            let mut sink = |delta| drop(answers.send(Response::Delta(delta)));
+            let mut sink = |delta| drop(job.answers.send(Response::Delta(delta)));
             backend.turn(&request, &mut sink, &job.cancel).map(Response::Reply)
         }
         Work::Count(text) => backend.count(&text).map(|tokens| Response::Count { tokens }),
         Work::Render(request) => backend.render(&request).map(|rendered| Response::Rendered { rendered }),
-    };
-    let _ = answers.send(answer.unwrap_or_else(|error| Response::Error(error.into())));
+    }
 }

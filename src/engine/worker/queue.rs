@@ -104,10 +104,14 @@ impl Queue {
         Load { running: line.running, waiting: line.quick.len() + line.turns.len(), begun: line.begun }
     }
 
-    /// Waits for the next job; `None` once the queue is closed. The job before it is done by then.
+    /// Says that the job is done, before its client can know: who then asks finds the model free.
+    pub fn finish(&self) {
+        self.line().running = false;
+    }
+
+    /// Waits for the next job; `None` once the queue is closed.
     pub fn next(&self) -> Option<Job> {
         let mut line = self.line();
-        line.running = false;
         loop {
             if line.closed {
                 return None;

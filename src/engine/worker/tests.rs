@@ -119,7 +119,7 @@ impl Client {
         self.say(Request::Status).await;
         loop {
             match self.hear().await {
-                Some(Response::Delta(Delta::Load { .. })) => {}
+                Some(Response::Delta(Delta::Load { .. } | Delta::Notice { .. })) => {}
                 Some(Response::Status(status)) => return status,
                 other => panic!("{other:?}"),
             }
@@ -218,7 +218,8 @@ async fn a_turn_that_waits_is_cancelled_at_once_and_never_begins() {
     let (mut holder, mut waiter) = (engine.client().await, engine.client().await);
     holder.ready().await;
     holder.held().await;
-    waiter.queued("say never").await;
+    waiter.turn("say never").await;
+    assert!(matches!(waiter.hear().await, Some(Response::Delta(Delta::Notice { text })) if text.contains("busy")));
     waiter.say(Request::Cancel).await;
     assert_eq!(waiter.reply().await.stop, Stop::Cancelled);
     holder.say(Request::Cancel).await;
@@ -353,6 +354,9 @@ async fn status_is_told_while_it_works() {
     client.held().await;
     let status = watcher.status().await;
     assert_eq!((status.state, status.requests, status.waiting), (State::Busy, 1, 0));
+    client.say(Request::Cancel).await;
+    client.reply().await;
+    assert_eq!(watcher.status().await.state, State::Idle, "free as soon as the reply is there");
     assert_eq!((status.model.as_str(), status.window, status.pid), ("fake", Some(Tokens(4096)), std::process::id()));
     assert!(!cfg!(target_os = "linux") || status.rss.unwrap().0 > 1 << 20);
 }

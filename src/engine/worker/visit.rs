@@ -115,7 +115,13 @@ impl Visit {
     }
 
     async fn begin(&mut self, work: Work) -> Result<Next, RpcError> {
+        let load = self.house.queue.load();
+        let waits = matches!(work, Work::Turn(_)) && (load.running || load.waiting > 0);
         self.open = Open::Work(self.house.queue.admit(work));
+        if waits {
+            self.say(Response::Delta(Delta::Notice { text: "the model is busy with another turn; waiting for it".into() }))
+                .await?;
+        }
         self.follow_load().await
     }
 
