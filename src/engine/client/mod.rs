@@ -127,6 +127,8 @@ impl LlamaEngine {
 
     /// Connects to the process; starts it where there is none. Front ends that want it at the same time start one.
     async fn reach(&mut self) -> Result<Found, EngineError> {
+        // One that has ended is not the one that will be met: its end says nothing of the other's.
+        self.process.take_if(|process| process.is_over());
         let place = start::Place::of(&self.settings)?;
         private_dir(&place.dir)?;
         if let Ok(stream) = UnixStream::connect(&place.socket).await {

@@ -56,6 +56,10 @@ impl Place {
 }
 
 impl Process {
+    pub fn is_over(&self) -> bool {
+        self.ended.is_finished()
+    }
+
     /// Says how it ended: waits for it, but not for long. `None` when it has not.
     pub async fn end(self) -> Option<String> {
         let status = timeout(BURIAL, self.ended).await.ok()?.ok()?.ok()?;
