@@ -4,14 +4,26 @@
 //! OpenAI-compatible server (`endpoint`), and recorded turns (`replay`). Nothing here knows tools, prompts or the loop.
 
 pub mod backend;
+#[cfg(feature = "llama")]
+pub mod bridge;
 pub mod call_ids;
+pub mod client;
+#[cfg(feature = "llama")]
+pub mod embedded;
 pub mod endpoint;
 pub mod estimate;
+#[cfg(feature = "llama")]
+pub mod llama;
 pub mod recover;
 pub mod repetition;
 pub mod replay;
-pub mod client;
 mod runtime;
+#[cfg(feature = "llama")]
+mod splice;
+#[cfg(feature = "llama")]
+mod stream;
+#[cfg(feature = "llama")]
+pub mod window;
 mod wire;
 pub mod worker;
 
@@ -41,7 +53,8 @@ pub trait Engine: Send {
     /// Counts the tokens of a text that would stand inside a message. Exact where [`EngineInfo::exact`].
     fn count<'a>(&'a mut self, text: &'a str) -> Answer<'a, Tokens>;
 
-    /// Renders the prompt of a request without generating. Engines that cannot see the template return `None`.
+    /// Renders the prompt of a request, up to where the last user message's own words begin, without generating.
+    /// Engines that cannot see the template return `None`.
     fn render<'a>(&'a mut self, request: &'a TurnRequest) -> Answer<'a, Option<Rendered>>;
 }
 

@@ -143,7 +143,7 @@ mod tests {
     use crate::engine::EngineError;
     use crate::engine::wire::{Fault, Request, Response};
     use crate::protocol::message::{Call, Message};
-    use crate::protocol::turn::{Delta, Reply, Sampling, Stop, TurnRequest, Usage};
+    use crate::protocol::turn::{Delta, Reply, Sampling, Stop, ToolChoice, TurnRequest, Usage};
     use crate::units::Tokens;
 
     fn travels<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(value: T) {
@@ -167,6 +167,7 @@ mod tests {
             max_tokens: Tokens(5),
             thinking_budget: None,
             thinking: true,
+            choice: ToolChoice::Auto,
         }));
         travels(Request::Stop);
         travels(Response::Delta(Delta::Load { fraction: 0.25 }));

@@ -26,6 +26,18 @@ pub struct TurnRequest {
     pub thinking_budget: Option<Tokens>,
     /// Whether the template's thinking switch is on.
     pub thinking: bool,
+    #[serde(default)]
+    pub choice: ToolChoice,
+}
+
+/// Whether the turn may be text, or must be a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolChoice {
+    #[default]
+    Auto,
+    /// The grammar holds from the first token on: the turn is one or more calls.
+    Required,
 }
 
 /// How the next token is drawn. `None` leaves the engine's (or the model's) default.
@@ -104,7 +116,7 @@ pub struct EngineInfo {
     pub thinks: bool,
 }
 
-/// The prompt of a first turn, split by what it is made of.
+/// A prompt as the model's template renders it, up to where the last user message's own words begin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rendered {
     /// The bytes the model would see, special tokens as text.

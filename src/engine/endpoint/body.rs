@@ -3,7 +3,7 @@
 //! Pure, and the same bytes for the same conversation: a server that caches prompts compares them.
 
 use crate::protocol::message::{Call, Message};
-use crate::protocol::turn::{ToolCard, TurnRequest};
+use crate::protocol::turn::{ToolCard, ToolChoice, TurnRequest};
 use serde_json::{Map, Value, json};
 
 /// How much a server understands beside the plain OpenAI interface.
@@ -59,6 +59,9 @@ pub fn prompt(request: &TurnRequest, model: &str, dialect: Dialect) -> Map<Strin
     body.insert("messages".into(), request.messages.iter().map(|m| message(m, dialect)).collect());
     if !request.tools.is_empty() {
         body.insert("tools".into(), request.tools.iter().map(tool).collect());
+        if request.choice == ToolChoice::Required {
+            body.insert("tool_choice".into(), "required".into());
+        }
     }
     if dialect == Dialect::Extended {
         body.insert("chat_template_kwargs".into(), json!({"enable_thinking": request.thinking}));
@@ -108,7 +111,7 @@ fn decimal(value: f32) -> Value {
 mod tests {
     use crate::engine::endpoint::body::{Dialect, EXTRAS, chat};
     use crate::protocol::message::{Call, Message};
-    use crate::protocol::turn::{Sampling, ToolCard, TurnRequest};
+    use crate::protocol::turn::{Sampling, ToolCard, ToolChoice, TurnRequest};
     use crate::units::Tokens;
     use serde_json::json;
 
@@ -131,6 +134,7 @@ mod tests {
             max_tokens: Tokens(512),
             thinking_budget: Some(Tokens(256)),
             thinking: true,
+            choice: ToolChoice::Auto,
         }
     }
 

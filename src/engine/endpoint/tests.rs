@@ -6,7 +6,7 @@ use crate::engine::endpoint::tests::server::{Answer, Asked, Server};
 use crate::engine::endpoint::{Endpoint, EndpointSettings};
 use crate::engine::{Engine, EngineError};
 use crate::protocol::message::Message;
-use crate::protocol::turn::{Delta, Reply, Sampling, Stop, ToolCard, TurnRequest};
+use crate::protocol::turn::{Delta, Reply, Sampling, Stop, ToolCard, ToolChoice, TurnRequest};
 use crate::units::Tokens;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ fn request() -> TurnRequest {
         max_tokens: Tokens(100),
         thinking_budget: None,
         thinking: true,
+        choice: ToolChoice::Auto,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::engine::replay::Replay;
 use crate::engine::{Engine, EngineError, estimate};
 use crate::protocol::message::{Call, Message};
-use crate::protocol::turn::{Delta, Reply, Sampling, Stop, ToolCard, TurnRequest};
+use crate::protocol::turn::{Delta, Reply, Sampling, Stop, ToolCard, ToolChoice, TurnRequest};
 use crate::units::Tokens;
 use serde_json::json;
 use std::path::Path;
@@ -33,6 +33,7 @@ fn request(messages: Vec<Message>) -> TurnRequest {
         max_tokens: Tokens(100),
         thinking_budget: None,
         thinking: false,
+        choice: ToolChoice::Auto,
     }
 }
 

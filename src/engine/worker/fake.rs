@@ -3,7 +3,7 @@
 use crate::engine::EngineError;
 use crate::engine::backend::Backend;
 use crate::protocol::message::Message;
-use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, Sampling, Stop, TurnRequest, Usage};
+use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, Sampling, Stop, ToolChoice, TurnRequest, Usage};
 use crate::units::Tokens;
 use std::fs::File;
 use std::path::Path;
@@ -87,5 +87,6 @@ pub fn asking(order: &str) -> TurnRequest {
         max_tokens: Tokens(16),
         thinking_budget: None,
         thinking: false,
+        choice: ToolChoice::Auto,
     }
 }

@@ -5,7 +5,7 @@ use crate::engine::endpoint::chat::{Flow, Transcript};
 use crate::engine::endpoint::refusal::Known;
 use crate::engine::endpoint::sse::Decoder;
 use crate::protocol::message::{Call, Message};
-use crate::protocol::turn::{Delta, Reply, Sampling, Stop, ToolCard, TurnRequest};
+use crate::protocol::turn::{Delta, Reply, Sampling, Stop, ToolCard, ToolChoice, TurnRequest};
 use crate::units::Tokens;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ fn request() -> TurnRequest {
         max_tokens: Tokens(100),
         thinking_budget: None,
         thinking: true,
+        choice: ToolChoice::Auto,
     }
 }
 

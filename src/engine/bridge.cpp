@@ -1,0 +1,233 @@
+// The bridge to llama.cpp's libcommon: chat templates, tool-call parsing, the sampler with its lazy grammar and
+// thinking budget, and memory figures. A C face; no C++ exception crosses it.
+//
+// Conventions: a function that can fail takes `char ** error` and returns null (or -1); `*error` is then a message for
+// `agent_free`. Strings returned are owned by the caller, who frees them with `agent_free`, unless the comment says
+// otherwise. Nothing here is thread-safe per object; different objects may be used on different threads.
+
+#include "chat.h"
+#include "common.h"
+#include "fit.h"
+#include "llama.h"
+#include "log.h"
+#include "sampling.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+char * copy(const std::string & text) {
+    char * out = static_cast<char *>(malloc(text.size() + 1));
+    if (out) memcpy(out, text.c_str(), text.size() + 1);
+    return out;
+}
+
+// Runs `body`; an exception becomes `*error` and `failed`.
+template <typename T, typename Body>
+T guarded(char ** error, T failed, Body body) {
+    try {
+        return body();
+    } catch (const std::exception & e) {
+        *error = copy(e.what());
+    } catch (...) {
+        *error = copy("an unknown C++ exception");
+    }
+    return failed;
+}
+
+} // namespace
+
+struct agent_chat {
+    common_chat_templates_ptr templates;
+    // Templates that print the date see the time at which they were opened: the prefix must not change at midnight.
+    std::chrono::system_clock::time_point opened = std::chrono::system_clock::now();
+};
+
+struct agent_prompt {
+    common_chat_params params;
+    common_chat_parser_params parser;
+};
+
+struct agent_sampler {
+    common_sampler_ptr sampler;
+    std::set<llama_token> preserved;
+};
+
+extern "C" {
+
+void agent_free(char * text) { free(text); }
+
+// ---- chat templates
+
+// Opens the model's own template, or `source` where it is not null (then `model` may be null).
+agent_chat * agent_chat_open(const llama_model * model, const char * source, char ** error) {
+    return guarded<agent_chat *>(error, nullptr, [&]() {
+        auto chat = std::make_unique<agent_chat>();
+        chat->templates = common_chat_templates_init(model, source ? source : "");
+        return chat.release();
+    });
+}
+
+void agent_chat_close(agent_chat * chat) { delete chat; }
+
+bool agent_chat_has_thinking_switch(const agent_chat * chat) {
+    char * ignored = nullptr;
+    const bool has = guarded(&ignored, false, [&]() { return common_chat_templates_support_enable_thinking(chat->templates.get()); });
+    free(ignored);
+    return has;
+}
+
+// Renders `request`: {"messages":[…],"tools":[…],"enable_thinking":bool,"required":bool,"open":bool} with messages and
+// tools in OpenAI's form; `open` asks for the generation prompt, `required` for a call at once.
+agent_prompt * agent_prompt_render(const agent_chat * chat, const char * request, char ** error) {
+    return guarded<agent_prompt *>(error, nullptr, [&]() {
+        auto json = common_json::parse(request);
+        common_chat_templates_inputs inputs;
+        inputs.messages = common_chat_msgs_parse_oaicompat(json["messages"]);
+        inputs.tools = common_chat_tools_parse_oaicompat(json["tools"]);
+        inputs.tool_choice = json["required"].get<bool>() ? COMMON_CHAT_TOOL_CHOICE_REQUIRED : COMMON_CHAT_TOOL_CHOICE_AUTO;
+        inputs.parallel_tool_calls = json["parallel"].get<bool>();
+        inputs.enable_thinking = json["enable_thinking"].get<bool>();
+        inputs.add_generation_prompt = json["open"].get<bool>();
+        inputs.reasoning_format = COMMON_REASONING_FORMAT_AUTO;
+        inputs.now = chat->opened;
+        auto prompt = std::make_unique<agent_prompt>();
+        prompt->params = common_chat_templates_apply(chat->templates.get(), inputs);
+        prompt->parser = common_chat_parser_params(prompt->params);
+        prompt->parser.reasoning_format = COMMON_REASONING_FORMAT_AUTO;
+        if (!prompt->params.parser.empty()) prompt->parser.parser.load(prompt->params.parser);
+        return prompt.release();
+    });
+}
+
+void agent_prompt_close(agent_prompt * prompt) { delete prompt; }
+
+// The rendered text. Borrowed: valid until the prompt is closed.
+const char * agent_prompt_text(const agent_prompt * prompt, size_t * length) {
+    *length = prompt->params.prompt.size();
+    return prompt->params.prompt.data();
+}
+
+// {"format":str,"stops":[str],"thinks":bool,"lazy":bool,"grammar":bytes}
+char * agent_prompt_facts(const agent_prompt * prompt, char ** error) {
+    return guarded<char *>(error, nullptr, [&]() {
+        const auto & p = prompt->params;
+        return copy(common_json::object({
+            {"format", std::string(common_chat_format_name(p.format))},
+            {"stops", p.additional_stops},
+            {"thinks", p.supports_thinking},
+            {"lazy", p.grammar_lazy},
+            {"grammar", p.grammar},
+        }).dump());
+    });
+}
+
+// Parses what the model wrote after this prompt into an OpenAI message. `partial`: the text may still grow.
+char * agent_prompt_parse(const agent_prompt * prompt, const char * text, bool partial, char ** error) {
+    return guarded<char *>(error, nullptr, [&]() {
+        return copy(common_chat_parse(text, partial, prompt->parser).to_json_oaicompat().dump());
+    });
+}
+
+// ---- sampling
+
+// Builds the sampler of one turn. `settings`: {"temperature":f?,"top_p":f?,"top_k":i?,"min_p":f?,"seed":u?,
+// "thinking_budget":i?}. The grammar is checked after sampling and masks the vocabulary only on a miss
+// (common_sampler_sample), and only from its trigger on.
+agent_sampler * agent_sampler_open(const llama_model * model, const agent_prompt * prompt, const char * settings, char ** error) {
+    return guarded<agent_sampler *>(error, nullptr, [&]() {
+        auto json = common_json::parse(settings);
+        const auto * vocab = llama_model_get_vocab(model);
+        const auto & chat = prompt->params;
+        auto result = std::make_unique<agent_sampler>();
+        common_params_sampling params;
+        params.no_perf = true;
+        if (json.contains("temperature")) params.temp = json["temperature"].get<float>();
+        if (json.contains("top_p")) params.top_p = json["top_p"].get<float>();
+        if (json.contains("top_k")) params.top_k = json["top_k"].get<int>();
+        if (json.contains("min_p")) params.min_p = json["min_p"].get<float>();
+        if (json.contains("seed")) params.seed = json["seed"].get<uint32_t>();
+        for (const auto & text : chat.preserved_tokens) {
+            const auto ids = common_tokenize(vocab, text, false, true);
+            if (ids.size() == 1) params.preserved_tokens.insert(ids[0]);
+        }
+        params.generation_prompt = chat.generation_prompt;
+        if (!chat.grammar.empty()) {
+            params.grammar = common_grammar(COMMON_GRAMMAR_TYPE_TOOL_CALLS, chat.grammar);
+            params.grammar_lazy = chat.grammar_lazy;
+            for (auto trigger : chat.grammar_triggers) {
+                if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
+                    const auto ids = common_tokenize(vocab, trigger.value, false, true);
+                    if (ids.size() == 1 && params.preserved_tokens.count(ids[0])) {
+                        trigger.type = COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN;
+                        trigger.token = ids[0];
+                    }
+                }
+                params.grammar_triggers.push_back(std::move(trigger));
+            }
+        }
+        if (!chat.thinking_start_tag.empty() && !chat.thinking_end_tags.empty()) {
+            params.reasoning_budget_start = common_tokenize(vocab, chat.thinking_start_tag, false, true);
+            for (const auto & tag : chat.thinking_end_tags) params.reasoning_budget_end.push_back(common_tokenize(vocab, tag, false, true));
+            // A thought is cut in mid-sentence: a line end before the tag is what the models' own data has there.
+            params.reasoning_budget_forced = common_tokenize(vocab, "\n" + chat.thinking_end_tags.front(), false, true);
+            if (json.contains("thinking_budget")) params.reasoning_budget_tokens = json["thinking_budget"].get<int>();
+        }
+        result->preserved = params.preserved_tokens;
+        result->sampler.reset(common_sampler_init(model, params));
+        if (!result->sampler) throw std::runtime_error("the sampler could not be built");
+        return result.release();
+    });
+}
+
+void agent_sampler_close(agent_sampler * sampler) { delete sampler; }
+
+// Draws and accepts the next token from the logits at `index`; -1 on an error.
+llama_token agent_sampler_next(agent_sampler * sampler, llama_context * context, int index, char ** error) {
+    return guarded<llama_token>(error, -1, [&]() {
+        const llama_token token = common_sampler_sample(sampler->sampler.get(), context, index);
+        common_sampler_accept(sampler->sampler.get(), token, true);
+        return token;
+    });
+}
+
+// Whether a special token is part of the tool-call syntax, and so is rendered as text.
+bool agent_sampler_preserves(const agent_sampler * sampler, llama_token token) { return sampler->preserved.count(token) > 0; }
+
+// ---- memory
+
+// What loading would take, without allocating: {"layers","ctx_train","experts","devices":[{"name","free","total","model",
+// "context","compute"}…]}; the last device is the host. Not thread-safe: it replaces llama.cpp's logger for its duration.
+char * agent_memory_trial(const char * path, const llama_model_params * model, const llama_context_params * context, char ** error) {
+    return guarded<char *>(error, nullptr, [&]() {
+        std::vector<ggml_backend_dev_t> devices;
+        uint32_t layers = 0, ctx_train = 0, experts = 0;
+        const auto rows = common_get_device_memory_data(path, model, context, devices, layers, ctx_train, experts, GGML_LOG_LEVEL_ERROR);
+        auto list = common_json::array();
+        for (size_t i = 0; i < rows.size(); i++) {
+            list.push_back(common_json::object({
+                {"name", std::string(i < devices.size() ? ggml_backend_dev_name(devices[i]) : "CPU")},
+                {"free", rows[i].free}, {"total", rows[i].total},
+                {"model", rows[i].model}, {"context", rows[i].context}, {"compute", rows[i].compute},
+            }));
+        }
+        return copy(common_json::object({{"layers", layers}, {"ctx_train", ctx_train}, {"experts", experts}, {"devices", list}}).dump());
+    });
+}
+
+// ---- the process
+
+// How many threads do arithmetic best here: physical cores, without the slow ones.
+int agent_cpu_threads(void) { return common_cpu_get_num_math(); }
+
+// Keeps libcommon's own logger off stderr, which may be a person's terminal.
+void agent_quiet(void) { common_log_set_verbosity_thold(-1); }
+
+} // extern "C"

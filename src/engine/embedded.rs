@@ -1,0 +1,245 @@
+//! The embedded engine: one model, one window, the cache of what was said last, and the pasts of a few conversations.
+
+use crate::engine::EngineError;
+use crate::engine::backend::{Backend, LoadOptions};
+use crate::engine::bridge::{Chat, Extent, Prompt, RenderRequest, Sampler};
+use crate::engine::call_ids::CallIds;
+use crate::engine::llama::{Context, Decoded, Model, Special, Token};
+use crate::engine::recover::recover;
+use crate::engine::repetition::Repetition;
+use crate::engine::splice::{Past, before_words};
+use crate::engine::stream::TurnText;
+use crate::engine::window;
+use crate::protocol::message::{Call, Message};
+use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, Stop, TurnRequest, Usage};
+use crate::units::Tokens;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Conversations whose tokens are remembered. They are cheap (4 bytes a token); the cache itself holds one.
+const PASTS: usize = 8;
+/// Prefill goes in pieces of about this long, so that progress and cancel are prompt also where no abort reaches.
+const PIECE: Duration = Duration::from_millis(250);
+const FIRST_PIECE: usize = 128;
+const SMALLEST_PIECE: usize = 32;
+/// A turn needs room for at least this much of an answer.
+const LEAST_ANSWER: usize = 16;
+
+/// A loaded model.
+pub struct Embedded {
+    model: Arc<Model>,
+    context: Context,
+    chat: Chat,
+    info: EngineInfo,
+    /// The tokens that the KV cache holds, in order.
+    cache: Vec<Token>,
+    pasts: Vec<Past>,
+    /// Tokens that a piece of prefill should have, by the speed seen so far.
+    piece: usize,
+}
+
+impl Embedded {
+    /// Loads a model whose header was checked. Chooses the window where the options leave it open.
+    pub fn load(options: &LoadOptions, progress: &mut dyn FnMut(f32)) -> Result<Self, EngineError> {
+        let path = options.model.clone();
+        let parameters = window::parameters(options)?;
+        let model = Arc::new(Model::load(&path, &parameters, progress)?);
+        let context = Context::new(&model, &parameters, &path)?;
+        let chat = Chat::of(&model).map_err(|e| EngineError::Template { reason: e.to_string() })?;
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let info = EngineInfo {
+            model: model.metadata("general.name").unwrap_or(stem),
+            window: Some(Tokens(context.window())),
+            exact: true,
+            thinks: chat.has_thinking_switch(),
+        };
+        let piece = FIRST_PIECE.min(context.batch());
+        Ok(Self { model, context, chat, info, cache: Vec::new(), pasts: Vec::new(), piece })
+    }
+
+    /// The prompt of a request: a known past and what is new, or all of it rendered.
+    fn prompt(&self, request: &TurnRequest) -> Result<(Prompt, Vec<Token>), EngineError> {
+        let past = self.pasts.iter().filter(|p| p.leads_to(request)).max_by_key(|p| p.tokens.len());
+        if let Some(extended) = past.and_then(|p| p.extend(&self.chat, &self.model, request)) {
+            return Ok(extended);
+        }
+        let render =
+            RenderRequest { messages: &request.messages, tools: &request.tools, thinking: request.thinking, choice: request.choice };
+        let prompt = self.chat.render(&render).map_err(|e| EngineError::Template { reason: e.to_string() })?;
+        let tokens = self.model.tokenize(&prompt.text, Special::Prompt);
+        Ok((prompt, tokens))
+    }
+
+    /// Brings the cache to exactly `tokens`, processing only what it lacks. Returns what it had, and whether it was
+    /// cancelled before it was done.
+    fn prefill(&mut self, tokens: &[Token], sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<(usize, bool), EngineError> {
+        let common = self.cache.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        // The last token is processed anew when all of them are there: its logits are needed.
+        let wanted = common.min(tokens.len().saturating_sub(1));
+        let reused = if self.context.truncate(wanted, self.model.sliding_window()) { wanted } else { 0 };
+        self.cache.truncate(reused);
+        let total = Tokens((tokens.len() - reused) as u32);
+        let mut done = reused;
+        while done < tokens.len() {
+            sink(Delta::Prefill { done: Tokens((done - reused) as u32), total });
+            let piece = self.piece.min(tokens.len() - done);
+            let start = Instant::now();
+            let decoded = self.context.decode(&tokens[done..done + piece], cancel)?;
+            let held = self.context.held();
+            self.cache.extend_from_slice(&tokens[self.cache.len()..held.clamp(self.cache.len(), tokens.len())]);
+            match decoded {
+                Decoded::Done => done += piece,
+                Decoded::Cancelled => return Ok((reused, true)),
+                Decoded::Full => return Err(self.overflow(tokens.len())),
+            }
+            if cancel.load(Ordering::Relaxed) && done < tokens.len() {
+                return Ok((reused, true));
+            }
+            self.pace(piece, start.elapsed());
+        }
+        sink(Delta::Prefill { done: total, total });
+        Ok((reused, false))
+    }
+
+    /// Sets the next piece's size by the speed of the last: doubling or halving, so that sizes stay powers of two.
+    fn pace(&mut self, piece: usize, took: Duration) {
+        if piece == self.piece && took * 2 < PIECE {
+            self.piece = (piece * 2).min(self.context.batch());
+        } else if took > PIECE * 2 {
+            self.piece = (piece / 2).clamp(SMALLEST_PIECE, self.context.batch().max(SMALLEST_PIECE));
+        }
+    }
+
+    fn overflow(&self, prompt: usize) -> EngineError {
+        EngineError::Overflow { prompt: Tokens(prompt as u32), window: Tokens(self.context.window()) }
+    }
+
+    /// Writes the model's turn, token by token.
+    fn generate(&mut self, job: &mut Job<'_>, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Written, EngineError> {
+        let mut text = TurnText::new();
+        let mut repetition = Repetition::default();
+        let mut tokens = Vec::new();
+        let mut checked = 0;
+        let (stop, end) = loop {
+            if cancel.load(Ordering::Relaxed) {
+                break (Stop::Cancelled, None);
+            }
+            if tokens.len() >= job.limit {
+                break (Stop::Length, None);
+            }
+            // The grammar has come to a dead end (bytes that are no character, say): the turn is cut there, and what of it
+            // is not whole will not be run.
+            let Ok(token) = job.sampler.next(&mut self.context) else { break (Stop::Length, None) };
+            if self.model.is_end(token) {
+                break (Stop::End, Some(token));
+            }
+            tokens.push(token);
+            self.model.piece(token, job.sampler.preserves(token), text.bytes());
+            if job.prompt.facts.stops.iter().any(|s| text.text().ends_with(s.as_str())) {
+                break (Stop::End, None);
+            }
+            let whole = text.text().len();
+            if repetition.push(&text.text()[checked..whole]) {
+                break (Stop::Repetition, None);
+            }
+            checked = whole;
+            text.show(job.prompt, sink);
+            match self.context.decode(&[token], cancel)? {
+                Decoded::Done => self.cache.push(token),
+                Decoded::Cancelled => break (Stop::Cancelled, None),
+                Decoded::Full => break (Stop::Length, None),
+            }
+        };
+        Ok(Written { text, tokens, stop, end })
+    }
+
+    /// Remembers how the conversation stands, as tokens.
+    fn remember(&mut self, mut tokens: Vec<Token>, written: Vec<Token>, end: Option<Token>, request: &TurnRequest, reply: &Reply) {
+        tokens.extend(written);
+        let Reply { text, thinking, calls, .. } = reply.clone();
+        self.pasts.retain(|p| !p.leads_to(request));
+        if self.pasts.len() >= PASTS {
+            self.pasts.remove(0);
+        }
+        self.pasts.push(Past { tokens, end, request: request.clone(), reply: Message::Assistant { text, thinking, calls } });
+    }
+}
+
+/// What one turn is written with.
+struct Job<'a> {
+    prompt: &'a Prompt,
+    sampler: Sampler,
+    limit: usize,
+}
+
+/// What the model wrote.
+struct Written {
+    text: TurnText,
+    tokens: Vec<Token>,
+    stop: Stop,
+    end: Option<Token>,
+}
+
+impl Backend for Embedded {
+    fn info(&self) -> EngineInfo {
+        self.info.clone()
+    }
+
+    fn turn(&mut self, request: &TurnRequest, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Reply, EngineError> {
+        let (prompt, tokens) = self.prompt(request)?;
+        let window = self.context.window() as usize;
+        if tokens.len() + LEAST_ANSWER > window {
+            return Err(self.overflow(tokens.len()));
+        }
+        let sampler = Sampler::open(&self.model, &prompt, request.sampling, request.thinking_budget)
+            .map_err(|e| EngineError::Template { reason: e.to_string() })?;
+        let start = Instant::now();
+        let (reused, cancelled) = self.prefill(&tokens, sink, cancel)?;
+        let mut usage = Usage {
+            prompt: Tokens(tokens.len() as u32),
+            prefilled: Tokens(self.cache.len().saturating_sub(reused) as u32),
+            reused: Tokens(reused as u32),
+            prefill_ms: start.elapsed().as_secs_f64() * 1e3,
+            ..Usage::default()
+        };
+        if cancelled {
+            return Ok(Reply { stop: Stop::Cancelled, usage, ..Reply::default() });
+        }
+        let limit = (request.max_tokens.0 as usize).min(window - tokens.len());
+        let start = Instant::now();
+        let Written { text, tokens: written, stop, end } = self.generate(&mut Job { prompt: &prompt, sampler, limit }, sink, cancel)?;
+        usage.decode_ms = start.elapsed().as_secs_f64() * 1e3;
+        usage.generated = Tokens(written.len() as u32 + u32::from(end.is_some()));
+        let extent = if stop == Stop::End { Extent::Whole } else { Extent::Partial };
+        let parsed = text.finish(&prompt, extent, sink);
+        let mut reply = Reply { text: parsed.text, thinking: parsed.thinking, calls: parsed.calls, stop, usage };
+        if reply.calls.is_empty()
+            && let Some(found) = recover(&reply.text, &request.tools)
+        {
+            reply.text = found.text;
+            reply.calls = found.calls.into_iter().map(|(name, arguments)| Call { id: String::new(), name, arguments }).collect();
+        }
+        let mut ids = CallIds::of(&request.messages);
+        for call in &mut reply.calls {
+            call.id = ids.take(&call.id);
+        }
+        self.remember(tokens, written, end, request, &reply);
+        Ok(reply)
+    }
+
+    fn count(&mut self, text: &str) -> Result<Tokens, EngineError> {
+        Ok(Tokens(self.model.tokenize(text, Special::Plain).len() as u32))
+    }
+
+    fn render(&mut self, request: &TurnRequest) -> Result<Option<Rendered>, EngineError> {
+        render(&self.chat, &self.model, request).map(Some)
+    }
+}
+
+/// Renders a request up to the person's words, with a tokenizer alone.
+pub fn render(chat: &Chat, model: &Model, request: &TurnRequest) -> Result<Rendered, EngineError> {
+    let text = before_words(chat, request).map_err(|e| EngineError::Template { reason: e.to_string() })?;
+    let tokens = Tokens(model.tokenize(&text, Special::Prompt).len() as u32);
+    Ok(Rendered { text, tokens })
+}

@@ -1,0 +1,468 @@
+//! The door to llama.cpp: a model, a context over it, tokens in and out. Safe to call, whatever the arguments.
+//!
+//! llama-cpp-2 keeps its model and context pointers to itself, and neither the sampler of libcommon nor the abort
+//! callback can do without them; so these two wrap llama-cpp-sys-2, and everything that can end the process is clamped
+//! here: batches to the allocated size, one sequence, positions left to llama.cpp.
+
+use crate::engine::EngineError;
+use crate::engine::backend::LoadOptions;
+use crate::engine::bridge;
+use llama_cpp_sys_2 as sys;
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, Once};
+
+/// A token of the model's vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Token(pub sys::llama_token);
+
+/// The one sequence of a context.
+const SEQUENCE: sys::llama_seq_id = 0;
+
+/// The newest lines that llama.cpp logged as warnings or errors: the only place where it says why it cannot load.
+static LOG: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+const LOG_LINES: usize = 32;
+
+unsafe extern "C" fn log(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
+    if level != sys::GGML_LOG_LEVEL_WARN && level != sys::GGML_LOG_LEVEL_ERROR {
+        return;
+    }
+    // SAFETY: llama.cpp passes a NUL-terminated line.
+    let line = unsafe { CStr::from_ptr(text) }.to_string_lossy().trim().to_owned();
+    if line.is_empty() {
+        return;
+    }
+    let _ = writeln!(std::io::stderr(), "{line}");
+    if let Ok(mut log) = LOG.lock() {
+        if log.len() == LOG_LINES {
+            log.pop_front();
+        }
+        log.push_back(line);
+    }
+}
+
+/// Starts llama.cpp, once per process.
+pub fn start() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        bridge::quiet();
+        // SAFETY: called once, before anything else of llama.cpp.
+        unsafe {
+            sys::llama_log_set(Some(log), null_mut());
+            sys::llama_backend_init();
+        }
+    });
+}
+
+fn forget_log() {
+    if let Ok(mut log) = LOG.lock() {
+        log.clear();
+    }
+}
+
+/// Why the last step failed, in llama.cpp's words: the first error is the cause, what follows are its callers' echoes.
+fn reason() -> String {
+    let log = LOG.lock().map(|log| log.clone()).unwrap_or_default();
+    let line = log.iter().find(|l| l.contains("error")).or(log.back());
+    line.map_or_else(|| "llama.cpp gave no reason".to_owned(), |l| l.split_once(": ").map_or(l.as_str(), |(_, rest)| rest).to_owned())
+}
+
+/// A device that llama.cpp can compute on.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Device {
+    pub name: String,
+    pub description: String,
+    /// `gpu`, `igpu`, `accel` or `cpu`.
+    pub kind: &'static str,
+    pub free: u64,
+    pub total: u64,
+}
+
+/// Lists the devices of this build. The CPU's free memory is not to be trusted: llama.cpp reports free = total.
+pub fn devices() -> Vec<Device> {
+    use llama_cpp_2::LlamaBackendDeviceType as Kind;
+    start();
+    llama_cpp_2::list_llama_ggml_backend_devices()
+        .into_iter()
+        .map(|d| Device {
+            name: d.name,
+            description: d.description,
+            kind: match d.device_type {
+                Kind::Gpu => "gpu",
+                Kind::IntegratedGpu => "igpu",
+                Kind::Cpu => "cpu",
+                _ => "accel",
+            },
+            free: d.memory_free as u64,
+            total: d.memory_total as u64,
+        })
+        .collect()
+}
+
+/// Loading parameters in llama.cpp's own form, with the storage that they point into.
+pub struct Parameters {
+    pub model: sys::llama_model_params,
+    pub context: sys::llama_context_params,
+    split: Vec<f32>,
+    overrides: Vec<sys::llama_model_tensor_buft_override>,
+}
+
+impl Parameters {
+    /// Translates options. Errors on a cache type that llama.cpp does not have.
+    pub fn new(options: &LoadOptions) -> Result<Self, EngineError> {
+        start();
+        // SAFETY: plain data.
+        let (mut model, mut context) = unsafe { (sys::llama_model_default_params(), sys::llama_context_default_params()) };
+        model.n_gpu_layers = options.n_gpu_layers.unwrap_or(-1);
+        let threads = options.threads.map_or_else(bridge::cpu_threads, |t| t.clamp(1, 512) as i32);
+        context.n_threads = threads;
+        context.n_threads_batch = threads;
+        context.n_ctx = options.n_ctx.unwrap_or(0);
+        context.n_batch = options.n_batch.unwrap_or(512).max(1);
+        context.n_ubatch = options.n_ubatch.unwrap_or(512).clamp(1, context.n_batch);
+        context.n_seq_max = 1;
+        context.kv_unified = true;
+        context.swa_full = false;
+        // Only the last token's logits are ever asked for: gpt-oss-20b's compute buffer shrinks from 424 to 99 MiB.
+        context.n_outputs_max = 1;
+        context.no_perf = true;
+        context.flash_attn_type = match options.flash_attn {
+            None => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
+            Some(true) => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
+            Some(false) => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
+        };
+        if let Some(name) = &options.type_k {
+            context.type_k = cache_type(name)?;
+        }
+        if let Some(name) = &options.type_v {
+            context.type_v = cache_type(name)?;
+        }
+        Ok(Self { model, context, split: Vec::new(), overrides: Vec::new() })
+    }
+
+    /// Lets llama.cpp's own fit choose the layers and experts that go to the accelerators, for the window that is set.
+    /// Leaves everything as it is where there is no accelerator, or the fit finds nothing.
+    pub fn fit(&mut self, path: &Path) {
+        // SAFETY: plain numbers.
+        let (devices, overrides) = unsafe { (sys::llama_max_devices(), sys::llama_max_tensor_buft_overrides()) };
+        let none = sys::llama_model_tensor_buft_override { pattern: std::ptr::null(), buft: null_mut() };
+        let mut split = vec![0.0_f32; devices];
+        let mut patterns = vec![none; overrides];
+        // llama.cpp's default margin: a display and a browser beside the model.
+        let mut margins = vec![1_usize << 30; devices];
+        let Ok(file) = CString::new(path.as_os_str().as_bytes()) else { return };
+        let (mut model, mut context) = (self.model, self.context);
+        // SAFETY: every buffer has the length that llama.cpp asks for and outlives the parameters that point into it.
+        let status = unsafe {
+            sys::llama_rs_fit_params(
+                file.as_ptr(),
+                &mut model,
+                &mut context,
+                split.as_mut_ptr(),
+                patterns.as_mut_ptr(),
+                margins.as_mut_ptr(),
+                self.context.n_ctx,
+                std::ptr::null(),
+                sys::GGML_LOG_LEVEL_ERROR,
+            )
+        };
+        if status == 0 {
+            (self.model, self.context, self.split, self.overrides) = (model, context, split, patterns);
+            self.model.tensor_split = self.split.as_ptr();
+            self.model.tensor_buft_overrides = self.overrides.as_ptr();
+        }
+    }
+}
+
+/// The name of a cache type, as llama.cpp spells it.
+fn cache_type(name: &str) -> Result<sys::ggml_type, EngineError> {
+    Ok(match name {
+        "f32" => sys::GGML_TYPE_F32,
+        "f16" => sys::GGML_TYPE_F16,
+        "bf16" => sys::GGML_TYPE_BF16,
+        "q8_0" => sys::GGML_TYPE_Q8_0,
+        "q5_0" => sys::GGML_TYPE_Q5_0,
+        "q5_1" => sys::GGML_TYPE_Q5_1,
+        "q4_0" => sys::GGML_TYPE_Q4_0,
+        "q4_1" => sys::GGML_TYPE_Q4_1,
+        _ => return Err(EngineError::Unavailable(format!("`{name}` is no cache type (f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, f32)"))),
+    })
+}
+
+/// A loaded model, or only its vocabulary.
+pub struct Model {
+    raw: NonNull<sys::llama_model>,
+}
+
+// SAFETY: llama.cpp's model is immutable once loaded.
+unsafe impl Send for Model {}
+unsafe impl Sync for Model {}
+
+impl Model {
+    /// Loads a file. `progress` sees 0..=1. The error carries llama.cpp's own reason.
+    pub fn load(path: &Path, parameters: &Parameters, progress: &mut dyn FnMut(f32)) -> Result<Self, EngineError> {
+        unsafe extern "C" fn tell(fraction: f32, data: *mut c_void) -> bool {
+            // SAFETY: `data` is the closure below, live during the load.
+            let progress = unsafe { &mut *data.cast::<&mut dyn FnMut(f32)>() };
+            progress(fraction);
+            true
+        }
+        start();
+        forget_log();
+        let failed = |reason: String| EngineError::Load { path: path.to_owned(), reason };
+        let file = CString::new(path.as_os_str().as_bytes()).map_err(|_| failed("its name contains a NUL byte".into()))?;
+        let mut progress = progress;
+        let mut params = parameters.model;
+        params.progress_callback = Some(tell);
+        params.progress_callback_user_data = (&raw mut progress).cast();
+        // SAFETY: path, parameters and closure are live during the call.
+        let raw = unsafe { sys::llama_model_load_from_file(file.as_ptr(), params) };
+        NonNull::new(raw).map(|raw| Self { raw }).ok_or_else(|| failed(reason()))
+    }
+
+    /// Loads the tokenizer alone: a file without weights is enough. Cost: 10-300 ms.
+    pub fn vocabulary(path: &Path) -> Result<Self, EngineError> {
+        let mut parameters = Parameters::new(&LoadOptions::of(path))?;
+        parameters.model.vocab_only = true;
+        Self::load(path, &parameters, &mut |_| {})
+    }
+
+    pub fn as_ptr(&self) -> *const sys::llama_model {
+        self.raw.as_ptr()
+    }
+
+    fn vocab(&self) -> *const sys::llama_vocab {
+        // SAFETY: the model is live.
+        unsafe { sys::llama_model_get_vocab(self.raw.as_ptr()) }
+    }
+
+    pub fn vocab_size(&self) -> usize {
+        // SAFETY: the vocabulary is live.
+        unsafe { sys::llama_vocab_n_tokens(self.vocab()) }.max(0) as usize
+    }
+
+    /// The window that the model was trained for.
+    pub fn trained_window(&self) -> u32 {
+        // SAFETY: the model is live.
+        unsafe { sys::llama_model_n_ctx_train(self.raw.as_ptr()) }.max(0) as u32
+    }
+
+    /// Tokens that one sliding-window layer sees, 0 without such layers.
+    pub fn sliding_window(&self) -> i32 {
+        // SAFETY: the model is live.
+        unsafe { sys::llama_model_n_swa(self.raw.as_ptr()) }
+    }
+
+    /// A value of the file's metadata, as text.
+    pub fn metadata(&self, key: &str) -> Option<String> {
+        let key = CString::new(key).ok()?;
+        let mut buffer = vec![0_u8; 512];
+        // SAFETY: the buffer's length is given.
+        let length = unsafe { sys::llama_model_meta_val_str(self.raw.as_ptr(), key.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
+        let length = usize::try_from(length).ok()?;
+        buffer.truncate(length.min(511));
+        String::from_utf8(buffer).ok()
+    }
+
+    /// Tokenizes. `special` decides what becomes of special tokens' text.
+    pub fn tokenize(&self, text: &str, special: Special) -> Vec<Token> {
+        let Ok(length) = i32::try_from(text.len()) else { return Vec::new() };
+        let (add, parse) = match special {
+            Special::Plain => (false, false),
+            Special::Parsed => (false, true),
+            Special::Prompt => (true, true),
+        };
+        // Two more than bytes: a begin and an end token.
+        let mut tokens = vec![0; text.len() + 2];
+        // SAFETY: buffer and text have the lengths given; a negative answer asks for more room, which cannot happen
+        // (no token is empty), and counts as nothing.
+        let count = unsafe {
+            sys::llama_tokenize(self.vocab(), text.as_ptr().cast(), length, tokens.as_mut_ptr(), tokens.len() as i32, add, parse)
+        };
+        tokens.truncate(count.max(0) as usize);
+        tokens.into_iter().map(Token).collect()
+    }
+
+    /// Appends a token's bytes. `special`: special tokens are written as their text, otherwise as nothing.
+    pub fn piece(&self, token: Token, special: bool, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.resize(start + 64, 0);
+        let write = |buffer: &mut [u8]| {
+            // SAFETY: the buffer's length is given; token ids are checked by llama.cpp.
+            unsafe { sys::llama_token_to_piece(self.vocab(), token.0, buffer.as_mut_ptr().cast(), buffer.len() as i32, 0, special) }
+        };
+        let mut length = write(&mut out[start..]);
+        if length < 0 {
+            out.resize(start + length.unsigned_abs() as usize, 0);
+            length = write(&mut out[start..]);
+        }
+        out.truncate(start + length.max(0) as usize);
+    }
+
+    /// Whether a token ends a turn.
+    pub fn is_end(&self, token: Token) -> bool {
+        // SAFETY: the vocabulary is live.
+        unsafe { sys::llama_vocab_is_eog(self.vocab(), token.0) }
+    }
+
+    /// Whether a token stands for markup, a control token or one that the file's author defined (`</tool_call>`).
+    pub fn is_markup(&self, token: Token) -> bool {
+        // SAFETY: the vocabulary is live.
+        let attributes = unsafe { sys::llama_vocab_get_attr(self.vocab(), token.0) };
+        attributes & (sys::LLAMA_TOKEN_ATTR_CONTROL | sys::LLAMA_TOKEN_ATTR_USER_DEFINED) != 0
+    }
+
+    /// Whether a token is markup that no text contains.
+    pub fn is_control(&self, token: Token) -> bool {
+        // SAFETY: the vocabulary is live.
+        unsafe { sys::llama_vocab_is_control(self.vocab(), token.0) }
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // SAFETY: freed once; contexts borrow the model and are gone.
+        unsafe { sys::llama_model_free(self.raw.as_ptr()) }
+    }
+}
+
+/// How special tokens are treated in tokenizing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Special {
+    /// Text inside a message: nothing is special.
+    Plain,
+    /// Rendered by a template: special tokens' text becomes the tokens.
+    Parsed,
+    /// The beginning of a prompt: as `Parsed`, with the model's begin token in front.
+    Prompt,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    Done,
+    /// The cancel flag was seen; what of the batch was processed is in the cache.
+    Cancelled,
+    /// The cache has no room.
+    Full,
+}
+
+/// A context over a model: one sequence of one window.
+pub struct Context {
+    raw: NonNull<sys::llama_context>,
+    /// Where the abort callback finds the flag of the turn that runs; null between turns.
+    flag: Box<AtomicPtr<AtomicBool>>,
+    /// The context points into the model.
+    _model: Arc<Model>,
+}
+
+// SAFETY: a context may move between threads, not be shared.
+unsafe impl Send for Context {}
+
+impl Context {
+    /// Allocates the window. The error carries llama.cpp's own reason.
+    pub fn new(model: &Arc<Model>, parameters: &Parameters, path: &Path) -> Result<Self, EngineError> {
+        unsafe extern "C" fn aborted(data: *mut c_void) -> bool {
+            // SAFETY: `data` is the box below, which outlives the context; the flag outlives the turn that sets it.
+            unsafe {
+                let flag = (*data.cast::<AtomicPtr<AtomicBool>>()).load(Ordering::Acquire);
+                !flag.is_null() && (*flag).load(Ordering::Relaxed)
+            }
+        }
+        forget_log();
+        let flag = Box::new(AtomicPtr::new(null_mut()));
+        let mut params = parameters.context;
+        params.abort_callback = Some(aborted);
+        params.abort_callback_data = (&raw const *flag).cast_mut().cast();
+        // SAFETY: the model is live and outlives the context.
+        let raw = unsafe { sys::llama_init_from_model(model.raw.as_ptr(), params) };
+        let failed = || EngineError::Load { path: path.to_owned(), reason: format!("no context of {} tokens: {}", params.n_ctx, reason()) };
+        Ok(Self { raw: NonNull::new(raw).ok_or_else(failed)?, flag, _model: Arc::clone(model) })
+    }
+
+    pub fn as_ptr(&mut self) -> *mut sys::llama_context {
+        self.raw.as_ptr()
+    }
+
+    /// The window that was allocated, in tokens.
+    pub fn window(&self) -> u32 {
+        // SAFETY: the context is live.
+        unsafe { sys::llama_n_ctx(self.raw.as_ptr()) }
+    }
+
+    /// The most tokens of one `decode`.
+    pub fn batch(&self) -> usize {
+        // SAFETY: the context is live.
+        unsafe { sys::llama_n_batch(self.raw.as_ptr()) }.max(1) as usize
+    }
+
+    /// Processes up to [`batch`](Self::batch) tokens after what the cache holds; logits of the last one remain.
+    pub fn decode(&mut self, tokens: &[Token], cancel: &AtomicBool) -> Result<Decoded, EngineError> {
+        let tokens = &tokens[..tokens.len().min(self.batch())];
+        if tokens.is_empty() {
+            return Ok(Decoded::Done);
+        }
+        forget_log();
+        self.flag.store((&raw const *cancel).cast_mut(), Ordering::Release);
+        // SAFETY: the batch borrows the slice for the call only and is not written to; its length is within n_batch.
+        let status = unsafe {
+            let batch = sys::llama_batch_get_one(tokens.as_ptr().cast::<sys::llama_token>().cast_mut(), tokens.len() as i32);
+            sys::llama_decode(self.raw.as_ptr(), batch)
+        };
+        self.flag.store(null_mut(), Ordering::Release);
+        match status {
+            0 => Ok(Decoded::Done),
+            1 => Ok(Decoded::Full),
+            2 => Ok(Decoded::Cancelled),
+            _ => Err(EngineError::Lost { reason: format!("llama.cpp could not process a batch ({status}): {}", reason()) }),
+        }
+    }
+
+    fn memory(&self) -> sys::llama_memory_t {
+        // SAFETY: the context is live.
+        unsafe { sys::llama_get_memory(self.raw.as_ptr()) }
+    }
+
+    /// How many tokens the cache holds.
+    pub fn held(&self) -> usize {
+        // SAFETY: the context is live; -1 means empty.
+        (unsafe { sys::llama_memory_seq_pos_max(self.memory(), SEQUENCE) } + 1).max(0) as usize
+    }
+
+    /// Forgets everything from `length` on. False where the cache cannot go back (recurrent layers, a sliding window
+    /// that has moved on): it is empty then.
+    pub fn truncate(&mut self, length: usize, sliding_window: i32) -> bool {
+        if length >= self.held() {
+            return true;
+        }
+        let memory = self.memory();
+        let position = length as sys::llama_pos;
+        // SAFETY: the context is live; position and sequence are in range.
+        let kept = length > 0 && unsafe { sys::llama_memory_seq_rm(memory, SEQUENCE, position, -1) };
+        // A sliding-window cache removes gladly what it cannot give back: its oldest cell tells.
+        let whole = || {
+            // SAFETY: as above.
+            let oldest = unsafe { sys::llama_memory_seq_pos_min(memory, SEQUENCE) };
+            sliding_window <= 0 || oldest <= (position - sliding_window).max(0)
+        };
+        if kept && self.held() == length && whole() {
+            return true;
+        }
+        // SAFETY: as above.
+        unsafe { sys::llama_memory_clear(memory, true) };
+        false
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: freed once.
+        unsafe { sys::llama_free(self.raw.as_ptr()) }
+    }
+}

@@ -1,0 +1,308 @@
+//! The embedded engine over real llama.cpp: random weights, real chat templates, real grammars.
+#![cfg(feature = "llama")]
+
+mod support;
+
+use agent::engine::EngineError;
+use agent::engine::backend::{Backend, LoadOptions};
+use agent::engine::bridge::{Chat, RenderRequest};
+use agent::engine::embedded::Embedded;
+use agent::protocol::message::{Call, Message};
+use agent::protocol::turn::{Delta, Reply, Sampling, Stop, ToolCard, ToolChoice, TurnRequest};
+use agent::units::Tokens;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use support::gguf::raw::{Raw, Value};
+use support::gguf::{Arch, GLM, Gguf, HARMONY, LLAMA3, MISTRAL, QWEN, Weights};
+
+/// A family's template, its special tokens, and the token that ends its turns.
+struct Family {
+    template: &'static str,
+    special: &'static [&'static str],
+    eos: &'static str,
+}
+
+/// Special tokens of DeepSeek V3 and later.
+const DEEPSEEK: &[&str] = &[
+    "<｜begin▁of▁sentence｜>",
+    "<｜end▁of▁sentence｜>",
+    "<｜User｜>",
+    "<｜Assistant｜>",
+    "<｜tool▁calls▁begin｜>",
+    "<｜tool▁call▁begin｜>",
+    "<｜tool▁sep｜>",
+    "<｜tool▁call▁end｜>",
+    "<｜tool▁calls▁end｜>",
+    "<｜tool▁output▁begin｜>",
+    "<｜tool▁output▁end｜>",
+    "<think>",
+    "</think>",
+];
+
+const FAMILIES: [Family; 8] = [
+    Family { template: "Qwen-Qwen2.5-7B-Instruct", special: QWEN, eos: "<|im_end|>" },
+    Family { template: "Qwen3-Coder", special: QWEN, eos: "<|im_end|>" },
+    Family { template: "Qwen3.5-4B", special: QWEN, eos: "<|im_end|>" },
+    Family { template: "meta-llama-Llama-3.1-8B-Instruct", special: LLAMA3, eos: "<|eot_id|>" },
+    Family { template: "unsloth-mistral-Devstral-Small-2507", special: MISTRAL, eos: "</s>" },
+    Family { template: "GLM-4.6", special: GLM, eos: "<|user|>" },
+    Family { template: "openai-gpt-oss-120b", special: HARMONY, eos: "<|return|>" },
+    Family { template: "deepseek-ai-DeepSeek-V3.1", special: DEEPSEEK, eos: "<｜end▁of▁sentence｜>" },
+];
+
+/// The shared folder with real templates. A test without it says so and passes.
+fn templates() -> Option<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/chat-templates");
+    if !folder.is_dir() {
+        eprintln!("SKIPPED: no chat templates at {}", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+/// Makes some pieces likelier than the rest: the first dimension is the same for every token, and only their rows of the
+/// output look at it. Random weights would otherwise hardly ever begin a call or end a string.
+fn favour(raw: &mut Raw, pieces: &[(&str, f32)], width: usize) {
+    let Some(Value::Strs(tokens)) = raw.keys.iter().find(|(k, _)| k == "tokenizer.ggml.tokens").map(|(_, v)| v) else {
+        panic!("a model has tokens")
+    };
+    let count = tokens.len();
+    let rows: Vec<_> = pieces.iter().filter_map(|(p, by)| Some((tokens.iter().position(|t| t == p)?, *by))).collect();
+    let set = |data: &mut [u8], row: usize, value: f32| data[row * width * 4..][..4].copy_from_slice(&value.to_le_bytes());
+    for row in 0..count {
+        set(&mut raw.tensor("token_embd.weight").data, row, 1.0);
+        set(&mut raw.tensor("output.weight").data, row, rows.iter().find(|(r, _)| *r == row).map_or(0.0, |(_, by)| *by));
+    }
+}
+
+struct Loaded {
+    engine: Embedded,
+    _folder: tempfile::TempDir,
+}
+
+fn load(raw: &Raw, change: impl FnOnce(&mut LoadOptions)) -> Loaded {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, raw.bytes()).unwrap();
+    let mut options = LoadOptions::of(&path);
+    options.threads = Some(1);
+    options.n_ctx = Some(8192);
+    change(&mut options);
+    let engine = Embedded::load(&options, &mut |_| {}).unwrap();
+    Loaded { engine, _folder: folder }
+}
+
+fn family(family: &Family, folder: &std::path::Path) -> Loaded {
+    let template = std::fs::read_to_string(folder.join(format!("{}.jinja", family.template))).unwrap();
+    let gguf = Gguf::llama().layers(1).embd(64).weights(Weights::F32).context(16_384).template(&template);
+    // The ends of XML values as one token each: chance would not spell them out.
+    let values = ["\n</parameter>\n", "</arg_value>\n"];
+    // GLM's value end alone would appear inside values, where nothing can tell it from an end.
+    let special: Vec<_> = family.special.iter().copied().filter(|s| *s != "</arg_value>").chain(values).collect();
+    let mut raw = gguf.special(&special).eos(family.eos).seed(7).raw();
+    let begins = ["<tool_call>", "[TOOL_CALLS]", "<｜tool▁calls▁begin｜>"].map(|p| (p, 0.25));
+    let ends = ["{", "\"", "}", "Ċ", values[0], values[1], "</tool_call>", family.eos, "<|call|>"].map(|p| (p, 0.4));
+    favour(&mut raw, &[begins.as_slice(), &ends].concat(), 64);
+    load(&raw, |_| {})
+}
+
+fn tools() -> Vec<ToolCard> {
+    let parameters = json!({"type": "object", "properties": {
+        "path": {"type": "string"},
+        "line": {"type": "integer", "minimum": 1, "maximum": 99},
+        "whole": {"type": "boolean"}
+    }, "required": ["path", "line", "whole"], "additionalProperties": false});
+    vec![ToolCard { name: "read".into(), description: "Reads a file.".into(), parameters }]
+}
+
+fn request(messages: Vec<Message>, seed: u32) -> TurnRequest {
+    TurnRequest {
+        messages,
+        tools: tools(),
+        sampling: Sampling { seed: Some(seed), temperature: Some(1.0), top_k: Some(0), top_p: Some(1.0), min_p: Some(0.0) },
+        max_tokens: Tokens(400),
+        thinking_budget: Some(Tokens(8)),
+        thinking: false,
+        choice: ToolChoice::Required,
+    }
+}
+
+fn opening() -> Vec<Message> {
+    vec![Message::System { text: "You fix code.".into() }, Message::User { text: "Fix the bug in src/lib.rs.".into() }]
+}
+
+fn turn(engine: &mut Embedded, request: &TurnRequest) -> Reply {
+    engine.turn(request, &mut |_: Delta| {}, &AtomicBool::new(false)).unwrap()
+}
+
+fn answer(reply: &Reply) -> Vec<Message> {
+    let Reply { text, thinking, calls, .. } = reply.clone();
+    let answers: Vec<_> = calls
+        .iter()
+        .map(|c| Message::Tool { call: c.id.clone(), name: c.name.clone(), text: "fn main() { let x = 1; }".into() })
+        .collect();
+    let mut said = vec![Message::Assistant { text, thinking, calls }];
+    if answers.is_empty() {
+        said.push(Message::User { text: "Go on.".into() });
+    }
+    said.extend(answers);
+    said
+}
+
+#[test]
+fn a_conversation_prefills_each_token_once() {
+    let Some(folder) = templates() else { return };
+    for one in &FAMILIES {
+        let mut loaded = family(one, &folder);
+        let mut messages = opening();
+        let mut known = 0;
+        for step in 0..10 {
+            let reply = turn(&mut loaded.engine, &request(messages.clone(), step));
+            let usage = reply.usage;
+            assert_eq!(usage.prompt, usage.prefilled + usage.reused, "{} step {step}", one.template);
+            assert_eq!(usage.reused.0, known, "{} step {step}: everything decoded before is reused: {reply:?}", one.template);
+            assert!(step == 0 || usage.prefilled.0 < 200, "{} step {step}: only what is new: {usage:?}", one.template);
+            // The token that ends a turn is not decoded until the next one.
+            known = usage.prompt.0 + usage.generated.0 - u32::from(reply.stop == Stop::End);
+            messages.extend(answer(&reply));
+        }
+    }
+}
+
+#[test]
+fn constrained_calls_are_never_malformed() {
+    let Some(folder) = templates() else { return };
+    let schema = jsonschema::validator_for(&tools()[0].parameters).unwrap();
+    let (mut whole, mut cut) = (0, 0);
+    for one in &FAMILIES {
+        let mut loaded = family(one, &folder);
+        let before = (whole, cut);
+        for seed in 0..130 {
+            let reply = turn(&mut loaded.engine, &request(opening(), seed));
+            // The last call of a turn that was cut may be half a call; all others are whole.
+            let finished = reply.stop == Stop::End;
+            cut += usize::from(!finished);
+            assert!(!finished || !reply.calls.is_empty(), "{} seed {seed}: a call was required: {reply:?}", one.template);
+            let sure = if finished { reply.calls.len() } else { reply.calls.len().saturating_sub(1) };
+            for call in &reply.calls[..sure] {
+                assert_eq!(call.name, "read", "{} seed {seed}: {reply:?}", one.template);
+                let arguments = serde_json::from_str(&call.arguments).unwrap_or_else(|e| panic!("{} seed {seed}: {e}: {call:?}", one.template));
+                assert!(schema.is_valid(&arguments), "{} seed {seed}: {call:?}", one.template);
+                whole += 1;
+            }
+        }
+        eprintln!("{}: {} whole, {} cut", one.template, whole - before.0, cut - before.1);
+    }
+    eprintln!("{whole} whole calls, {cut} turns cut at their limit, 0 malformed");
+    assert!(whole >= 1_000, "{whole} calls, {cut} cut");
+}
+
+/// A model without favours: what it writes is noise, and ends at its limit.
+fn plain(arch: Arch) -> Loaded {
+    load(&Gguf::new(arch).template(support::gguf::CHATML).context(16_384).raw(), |_| {})
+}
+
+fn words(text: String) -> TurnRequest {
+    TurnRequest { tools: Vec::new(), choice: ToolChoice::Auto, max_tokens: Tokens(24), ..request(vec![Message::User { text }], 1) }
+}
+
+#[test]
+fn every_architecture_continues_and_starts_anew() {
+    for arch in Arch::ALL {
+        let mut loaded = plain(arch);
+        let first = words("one two three ".repeat(80));
+        let reply = turn(&mut loaded.engine, &first);
+        let mut next = first.clone();
+        next.messages.extend([
+            Message::Assistant { text: reply.text.clone(), thinking: reply.thinking.clone(), calls: Vec::new() },
+            Message::User { text: "And now?".into() },
+        ]);
+        let usage = turn(&mut loaded.engine, &next).usage;
+        assert_eq!(usage.reused, reply.usage.prompt + reply.usage.generated, "{arch:?}: the past is not processed again: {usage:?}");
+        // Going back is more than a recurrent or sliding-window cache can do: it starts anew and says so.
+        let mut other = first.clone();
+        other.messages[0] = Message::User { text: "one two three four".into() };
+        let usage = turn(&mut loaded.engine, &other).usage;
+        assert_eq!(usage.prompt, usage.prefilled + usage.reused, "{arch:?}");
+        assert!(usage.prefilled.0 > 0, "{arch:?}: something is always processed, for its logits: {usage:?}");
+        let fresh = turn(&mut plain(arch).engine, &other);
+        assert_eq!(turn(&mut loaded.engine, &other).text, fresh.text, "{arch:?}: a reused cache answers as a fresh one");
+    }
+}
+
+#[test]
+fn cancel_keeps_what_was_processed() {
+    let mut loaded = plain(Arch::Qwen2);
+    let long = words("lorem ipsum dolor ".repeat(300));
+    let cancel = AtomicBool::new(false);
+    let stop_early = &mut |delta: Delta| {
+        if matches!(delta, Delta::Prefill { done, .. } if done.0 > 0) {
+            cancel.store(true, Ordering::Relaxed);
+        }
+    };
+    let reply = loaded.engine.turn(&long, stop_early, &cancel).unwrap();
+    assert_eq!((reply.stop, reply.usage.generated), (Stop::Cancelled, Tokens(0)));
+    assert!(reply.usage.prefilled.0 > 0 && reply.usage.prefilled < reply.usage.prompt, "{:?}", reply.usage);
+    let again = turn(&mut loaded.engine, &long);
+    assert_eq!(again.usage.reused, reply.usage.prefilled, "what was processed before the cancel is not processed again");
+    let cancel = AtomicBool::new(false);
+    let at_first_word = &mut |delta: Delta| cancel.store(matches!(delta, Delta::Text { .. }), Ordering::Relaxed);
+    let reply = loaded.engine.turn(&TurnRequest { max_tokens: Tokens(4000), ..long }, at_first_word, &cancel).unwrap();
+    assert_eq!(reply.stop, Stop::Cancelled);
+    assert!(reply.usage.generated.0 < 4000);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_both_numbers() {
+    let mut loaded = plain(Arch::Qwen2);
+    let error = loaded.engine.turn(&words("word ".repeat(9000)), &mut |_| {}, &AtomicBool::new(false)).unwrap_err();
+    let EngineError::Overflow { prompt, window } = error else { panic!("{error}") };
+    assert!(prompt > window && window == Tokens(8192), "{prompt} in {window}");
+    turn(&mut loaded.engine, &words("short".into()));
+}
+
+#[test]
+fn a_thought_over_its_budget_is_ended_and_the_answer_begins() {
+    let Some(folder) = templates() else { return };
+    for one in FAMILIES.iter().filter(|f| ["Qwen3.5-4B", "GLM-4.6"].contains(&f.template)) {
+        // Without favours: noise thinks on until it is stopped.
+        let template = std::fs::read_to_string(folder.join(format!("{}.jinja", one.template))).unwrap();
+        let mut loaded = load(&Gguf::qwen2().template(&template).special(one.special).eos(one.eos).raw(), |_| {});
+        let budget = Tokens(12);
+        let mut cut = 0;
+        for seed in 0..10 {
+            let auto = TurnRequest { thinking: true, choice: ToolChoice::Auto, thinking_budget: Some(budget), ..request(opening(), seed) };
+            let reply = turn(&mut loaded.engine, &auto);
+            let thought = loaded.engine.count(&reply.thinking).unwrap();
+            // The budget counts tokens as drawn; the same text may tokenize into a few more.
+            assert!(thought <= budget + Tokens(6), "{}: {thought} tokens of {:?}", one.template, reply.thinking);
+            cut += usize::from(thought >= budget && !reply.text.is_empty());
+        }
+        assert!(cut > 0, "{}: thoughts were ended and answers followed", one.template);
+    }
+}
+
+#[test]
+fn every_template_renders_tools_and_answers() {
+    let Some(folder) = templates() else { return };
+    let mut conversation = opening();
+    let call = Call { id: "call_1".into(), name: "read".into(), arguments: r#"{"path":"src/lib.rs","line":1,"whole":true}"#.into() };
+    conversation.push(Message::Assistant { text: String::new(), thinking: String::new(), calls: vec![call] });
+    conversation.push(Message::Tool { call: "call_1".into(), name: "read".into(), text: "fn main() {}".into() });
+    let mut seen = 0;
+    for file in std::fs::read_dir(&folder).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let chat = Chat::from_source(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        // Gemma 2 has no place for tool answers, whatever is done to them.
+        let rendered: &[&[Message]] = if name.contains("gemma-2-") { &[&conversation[..2]] } else { &[&conversation[..2], &conversation] };
+        for messages in rendered {
+            let render = RenderRequest { messages, tools: &tools(), thinking: false, choice: ToolChoice::Auto };
+            let prompt = chat.render(&render).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert!(prompt.text.contains("Fix the bug in src/lib.rs."), "{name}: {}", prompt.text);
+        }
+        seen += 1;
+    }
+    assert!(seen >= 70, "{seen} templates");
+}
