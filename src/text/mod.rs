@@ -1,1 +1,4 @@
-//! Text: diffs and clipping.
+//! Text: diffs and clipping. Knows nothing of files, windows or models.
+
+pub mod clip;
+pub mod diff;

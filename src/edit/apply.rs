@@ -1,0 +1,183 @@
+//! The one door that writes to the user's tree.
+//!
+//! Every path goes through `Root::resolve`, git's own files are out of bounds, and a file is either as it was or whole.
+
+use crate::path::{PathError, RepoPath, Root};
+use crate::protocol::tool::ChangeKind;
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Why a file was not written or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error("`{0}` belongs to git")]
+    Git(String),
+    #[error("`{0}` is not a regular file")]
+    NotAFile(RepoPath),
+    #[error("cannot write `{path}`")]
+    Io { path: RepoPath, source: io::Error },
+}
+
+/// Writes a whole file, making its directories. Atomic: a temporary file beside it, synced, then renamed over it.
+///
+/// Permission bits of an existing file are kept; a symlink that stays inside the root is followed, not replaced.
+pub fn write(root: &Root, written: &str, content: &[u8]) -> Result<(RepoPath, ChangeKind), ApplyError> {
+    let (path, target) = door(root, written)?;
+    let io = |source| ApplyError::Io { path: path.clone(), source };
+    let existing = match fs::metadata(&target) {
+        Ok(metadata) if metadata.is_file() => Some(metadata.permissions()),
+        Ok(_) => return Err(ApplyError::NotAFile(path)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(io(e)),
+    };
+    let change = if existing.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
+    replace(&target, content, existing).map_err(io)?;
+    Ok((path, change))
+}
+
+/// Deletes a file. A symlink is deleted itself, not what it points at.
+pub fn delete(root: &Root, written: &str) -> Result<RepoPath, ApplyError> {
+    let (path, _) = door(root, written)?;
+    let full = root.join(&path);
+    let io = |source| ApplyError::Io { path: path.clone(), source };
+    if full.symlink_metadata().map_err(io)?.is_dir() {
+        return Err(ApplyError::NotAFile(path));
+    }
+    fs::remove_file(&full).map_err(io)?;
+    Ok(path)
+}
+
+/// The path and the real file behind it, symlinks followed, both inside the root and outside of git's directory.
+fn door(root: &Root, written: &str) -> Result<(RepoPath, PathBuf), ApplyError> {
+    let (path, full) = root.resolve(written)?;
+    if path.as_str().is_empty() {
+        return Err(ApplyError::NotAFile(path));
+    }
+    let real = real(&full).map_err(|source| ApplyError::Io { path: path.clone(), source })?;
+    let inside = real.strip_prefix(root.as_path()).map_err(|_| PathError::Escapes(written.to_owned()))?;
+    if [Path::new(path.as_str()), inside].iter().any(|p| is_git(p)) {
+        return Err(ApplyError::Git(path.as_str().to_owned()));
+    }
+    Ok((path, real))
+}
+
+/// Follows the symlinks of the part that exists.
+fn real(full: &Path) -> io::Result<PathBuf> {
+    let mut existing = full;
+    let mut missing = Vec::new();
+    while existing.symlink_metadata().is_err() {
+        missing.extend(existing.file_name());
+        existing = existing.parent().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    }
+    Ok(missing.iter().rev().fold(existing.canonicalize()?, |path, name| path.join(name)))
+}
+
+/// Any component named `.git`, in any case: file systems that ignore case open it too.
+fn is_git(path: &Path) -> bool {
+    path.components().any(|c| c.as_os_str().eq_ignore_ascii_case(".git"))
+}
+
+fn replace(target: &Path, content: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+    let dir = target.parent().ok_or(io::ErrorKind::NotFound)?;
+    fs::create_dir_all(dir)?;
+    // 0666 less the umask: what a new file of the user's would have.
+    let mut file = tempfile::Builder::new().prefix(".agent-").permissions(Permissions::from_mode(0o666)).tempfile_in(dir)?;
+    file.write_all(content)?;
+    if let Some(permissions) = permissions {
+        file.as_file().set_permissions(permissions)?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(target)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::edit::apply::{delete, write};
+    use crate::path::Root;
+    use crate::protocol::tool::ChangeKind;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
+
+    struct Project {
+        dir: tempfile::TempDir,
+        root: Root,
+    }
+
+    fn project() -> Project {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("in/.git/hooks")).unwrap();
+        fs::create_dir_all(dir.path().join("out")).unwrap();
+        fs::write(dir.path().join("out/secret"), "s").unwrap();
+        let root = Root::open(&dir.path().join("in")).unwrap();
+        Project { dir, root }
+    }
+
+    fn refused(project: &Project, path: &str) {
+        let error = write(&project.root, path, b"x").map(|_| ()).unwrap_err();
+        assert!(delete(&project.root, path).is_err(), "{path} was deleted");
+        assert_eq!(fs::read(project.dir.path().join("out/secret")).unwrap(), b"s", "{path}: {error}");
+        let names: Vec<_> = fs::read_dir(project.dir.path().join("out")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["secret"], "{path}");
+    }
+
+    #[test]
+    fn nothing_outside_the_root_is_written() {
+        let project = project();
+        let inside = |name: &str| project.root.as_path().join(name);
+        symlink("../out", inside("dir")).unwrap();
+        symlink("../out/secret", inside("file")).unwrap();
+        symlink("../out/new", inside("dangling")).unwrap();
+        symlink("dir", inside("twice")).unwrap();
+        let absolute = project.dir.path().join("out/secret").display().to_string();
+        for path in ["../out/secret", "a/../../out/secret", &absolute, "/etc/passwd", "dir/new", "dir/secret", "twice/x", "a\0b", "", "."] {
+            refused(&project, path);
+        }
+        for link in ["file", "dangling"] {
+            assert!(write(&project.root, link, b"x").is_err(), "{link}");
+        }
+        assert!(!project.dir.path().join("out/new").exists());
+        assert_eq!(fs::read(project.dir.path().join("out/secret")).unwrap(), b"s");
+    }
+
+    #[test]
+    fn git_keeps_its_files() {
+        let project = project();
+        symlink(".git", project.root.as_path().join("alias")).unwrap();
+        for path in [".git/hooks/pre-commit", ".GIT/config", "sub/.git/config", ".git", "alias/config"] {
+            assert!(write(&project.root, path, b"x").is_err(), "{path}");
+        }
+        assert_eq!(fs::read_dir(project.root.as_path().join(".git/hooks")).unwrap().count(), 0);
+        assert!(write(&project.root, ".gitignore", b"x").is_ok());
+    }
+
+    #[test]
+    fn a_file_keeps_its_mode_and_a_link_stays_a_link() {
+        let project = project();
+        let (script, link) = (project.root.as_path().join("run.sh"), project.root.as_path().join("link"));
+        fs::write(&script, "old").unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o750)).unwrap();
+        symlink("run.sh", &link).unwrap();
+        assert_eq!(write(&project.root, "link", b"new").unwrap().1, ChangeKind::Modified);
+        assert_eq!(fs::read(&script).unwrap(), b"new");
+        assert_eq!(fs::metadata(&script).unwrap().permissions().mode() & 0o777, 0o750);
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+    }
+
+    #[test]
+    fn directories_are_made_and_nothing_is_left_behind() {
+        let project = project();
+        assert_eq!(write(&project.root, "a/b/c.txt", b"x").unwrap().1, ChangeKind::Added);
+        let names: Vec<_> = fs::read_dir(project.root.as_path().join("a/b")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["c.txt"]);
+        assert_ne!(fs::metadata(project.root.as_path().join("a/b/c.txt")).unwrap().permissions().mode() & 0o044, 0, "readable as the umask says");
+        assert!(write(&project.root, "a/b", b"x").is_err(), "a directory");
+        delete(&project.root, "a/b/c.txt").unwrap();
+        assert!(!Path::new(&project.root.as_path().join("a/b/c.txt")).exists());
+    }
+}
