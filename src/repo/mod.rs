@@ -1,1 +1,5 @@
-//! The repository: files, git, syntax.
+//! The repository: files and their syntax.
+
+pub mod symbols;
+pub mod syntax;
+pub mod walk;

@@ -1,1 +1,4 @@
 //! Commands: the one door that spawns.
+
+pub mod output;
+pub mod process;

@@ -1,0 +1,123 @@
+//! The project's files: what ignore files leave, sorted, without git's own directory.
+//!
+//! The user's global git configuration is not asked: the same tree gives the same answer on every machine.
+
+use crate::path::{RepoPath, Root};
+use ignore::WalkBuilder;
+use ignore::overrides::{Override, OverrideBuilder};
+use std::path::{Path, PathBuf};
+
+/// A file or directory that a walk came upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub path: RepoPath,
+    pub full: PathBuf,
+    pub kind: Kind,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    File,
+    Directory,
+    Symlink,
+}
+
+/// A glob that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("`{glob}` is not a glob")]
+pub struct GlobError {
+    glob: String,
+    source: ignore::Error,
+}
+
+/// A filter on paths, in the words of an ignore file: `*.rs` at any depth, `src/**/*.rs` from the root, `!` to leave out.
+#[derive(Debug)]
+pub struct Glob(Override);
+
+impl Glob {
+    pub fn new(root: &Root, glob: &str) -> Result<Self, GlobError> {
+        let fail = |source| GlobError { glob: glob.to_owned(), source };
+        let trimmed = glob.strip_prefix("./").unwrap_or(glob);
+        let pattern = if trimmed.ends_with('/') { format!("{trimmed}**") } else { trimmed.to_owned() };
+        let mut builder = OverrideBuilder::new(root.as_path());
+        builder.add(&pattern).map_err(fail)?;
+        Ok(Self(builder.build().map_err(fail)?))
+    }
+
+    pub fn matches(&self, path: &RepoPath) -> bool {
+        !self.0.matched(path.as_str(), false).is_ignore()
+    }
+}
+
+/// All files under `from` (a file itself is one), in the order of their paths. Symlinks are not followed and not listed.
+pub fn files(root: &Root, from: &Path) -> impl Iterator<Item = Found> {
+    walk(root, from, None).filter(|found| found.kind == Kind::File)
+}
+
+/// What stands directly in a directory, in the order of its names.
+pub fn list(root: &Root, dir: &Path) -> impl Iterator<Item = Found> {
+    let itself = dir.to_owned();
+    walk(root, dir, Some(1)).filter(move |found| found.full != itself)
+}
+
+fn walk(root: &Root, from: &Path, depth: Option<usize>) -> impl Iterator<Item = Found> {
+    let mut builder = WalkBuilder::new(from);
+    builder.hidden(false).require_git(false).git_global(false).max_depth(depth);
+    builder.filter_entry(|entry| entry.file_name() != ".git").sort_by_file_path(Path::cmp);
+    let root = root.clone();
+    builder.build().filter_map(Result::ok).filter_map(move |entry| {
+        let kind = match entry.file_type()? {
+            t if t.is_dir() => Kind::Directory,
+            t if t.is_file() => Kind::File,
+            t if t.is_symlink() => Kind::Symlink,
+            _ => return None,
+        };
+        let path = root.parse(entry.path().to_str()?).ok()?;
+        let bytes = if kind == Kind::File { entry.metadata().ok()?.len() } else { 0 };
+        Some(Found { path, full: entry.into_path(), kind, bytes })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::path::Root;
+    use crate::repo::walk::{Glob, files, list};
+    use std::fs;
+
+    fn project() -> (tempfile::TempDir, Root) {
+        let dir = tempfile::tempdir().unwrap();
+        for path in [".gitignore", ".git/config", "src/b.rs", "src/a.rs", "out/x.o", ".github/ci.yml", "logs/1.log"] {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "out/\n*.log\n").unwrap();
+        }
+        let root = Root::open(dir.path()).unwrap();
+        (dir, root)
+    }
+
+    #[test]
+    fn ignored_files_and_git_are_left_out() {
+        let (_dir, root) = project();
+        let names: Vec<String> = files(&root, root.as_path()).map(|f| f.path.to_string()).collect();
+        assert_eq!(names, [".github/ci.yml", ".gitignore", "src/a.rs", "src/b.rs"]);
+        let top: Vec<String> = list(&root, root.as_path()).map(|f| f.path.to_string()).collect();
+        assert_eq!(top, [".github", ".gitignore", "logs", "src"]);
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_name_even_when_ignored() {
+        let (_dir, root) = project();
+        let full = root.as_path().join("out/x.o");
+        assert_eq!(files(&root, &full).count(), 1);
+    }
+
+    #[test]
+    fn globs_are_those_of_ignore_files() {
+        let (_dir, root) = project();
+        let check = |glob: &str, path: &str| Glob::new(&root, glob).unwrap().matches(&root.parse(path).unwrap());
+        assert!(check("*.rs", "src/a.rs") && check("src/**/*.rs", "src/a.rs") && check("src/", "src/a.rs") && check("*.{rs,py}", "a.py"));
+        assert!(!check("*.rs", "a.py") && !check("/a.rs", "src/a.rs") && !check("!*.rs", "a.rs") && check("!*.rs", "a.py"));
+        assert!(Glob::new(&root, "a{").is_err());
+    }
+}
