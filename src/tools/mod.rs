@@ -2,10 +2,21 @@
 //!
 //! `check` turns a call as the model made it into one that may run; `perform` runs it. Neither knows the loop.
 
+mod card;
+mod edit;
+mod read;
+mod run;
+mod search;
+mod seen;
+mod suggest;
+mod symbols;
+mod write;
+
 use crate::path::Root;
 use crate::protocol::message::Call;
 use crate::protocol::tool::{ToolAnswer, ToolFailure};
 use crate::protocol::turn::ToolCard;
+use crate::tools::card::Tool;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -66,26 +77,77 @@ pub struct Seen {
 
 /// The tools that exist.
 #[derive(Debug)]
-pub struct Toolbox {}
+pub struct Toolbox {
+    tools: Vec<Tool>,
+}
+
+/// In the order in which a model is told of them.
+const BUILTIN: [&str; 6] = [
+    include_str!("../../tools/read.toml"),
+    include_str!("../../tools/search.toml"),
+    include_str!("../../tools/symbols.toml"),
+    include_str!("../../tools/edit.toml"),
+    include_str!("../../tools/write.toml"),
+    include_str!("../../tools/run.toml"),
+];
+
+/// A tool's work: words for the model either way.
+type Work = Result<ToolAnswer, ToolFailure>;
 
 impl Toolbox {
-    /// The built-in tools, from `tools/*.toml`.
+    /// The built-in tools, from `tools/*.toml`. Costs some 100 µs; schemas are compiled with the first call.
     pub fn builtin() -> Self {
-        todo!()
+        let parse = |text: &&str| Tool::parse(text).expect("the tools' files are part of the program, and a test reads them all");
+        Self { tools: BUILTIN.iter().map(parse).collect() }
     }
 
     /// The tools as the model is told of them in this mode, in a fixed order.
-    pub fn cards(&self, _mode: Mode) -> Vec<ToolCard> {
-        todo!()
+    pub fn cards(&self, mode: Mode) -> Vec<ToolCard> {
+        self.offered(mode).map(|tool| tool.card.clone()).collect()
     }
 
     /// Checks a call. The failure says, in words for the model, what to send instead.
-    pub fn check(&self, _call: &Call, _mode: Mode) -> Result<CheckedCall, ToolFailure> {
-        todo!()
+    pub fn check(&self, call: &Call, mode: Mode) -> Result<CheckedCall, ToolFailure> {
+        let name = call.name.trim();
+        let Some(tool) = self.offered(mode).find(|tool| tool.card.name == name) else {
+            let known: Vec<&str> = self.offered(mode).map(|tool| tool.card.name.as_str()).collect();
+            return Err(failure("unknown_tool", format!("there is no tool `{name}`"), format!("The tools are {}.", known.join(", "))));
+        };
+        let arguments = tool.arguments(&call.arguments)?;
+        if name == "edit" {
+            // What the schema cannot say without alternatives, which would cost every constrained call.
+            edit::combination(&arguments).map_err(|message| tool.refusal(message))?;
+        }
+        Ok(CheckedCall { id: call.id.clone(), name: name.to_owned(), arguments, effect: tool.effect })
     }
 
     /// Runs a checked call. Blocking; ends soon after `bench.cancel`.
-    pub fn perform(&self, _bench: &mut Workbench, _call: &CheckedCall) -> ToolAnswer {
-        todo!()
+    pub fn perform(&self, bench: &mut Workbench, call: &CheckedCall) -> ToolAnswer {
+        let work = match call.name.as_str() {
+            "read" => arguments(call).and_then(|a| read::perform(bench, &a)),
+            "search" => arguments(call).and_then(|a| search::perform(bench, &a)),
+            "symbols" => arguments(call).and_then(|a| symbols::perform(bench, &a)),
+            "edit" => arguments(call).and_then(|a| edit::perform(bench, a)),
+            "write" => arguments(call).and_then(|a| write::perform(bench, &a)),
+            "run" => arguments(call).and_then(|a| run::perform(bench, &a)),
+            other => Err(failure("unknown_tool", format!("there is no tool `{other}`"), "")),
+        };
+        work.unwrap_or_else(|f| ToolAnswer::failed(&f.kind, f.message, f.hint))
+    }
+
+    fn offered(&self, mode: Mode) -> impl Iterator<Item = &Tool> {
+        self.tools.iter().filter(move |tool| tool.modes.contains(&mode))
     }
 }
+
+/// The arguments as the tool's own type. They satisfy the schema, so this fails only for a call that was not checked.
+fn arguments<T: serde::de::DeserializeOwned>(call: &CheckedCall) -> Result<T, ToolFailure> {
+    serde_json::from_value(call.arguments.clone()).map_err(|e| failure("arguments", format!("`{}`: {e}", call.name), ""))
+}
+
+fn failure(kind: &str, message: impl Into<String>, hint: impl Into<String>) -> ToolFailure {
+    ToolFailure { kind: kind.into(), message: message.into(), hint: hint.into() }
+}
+
+#[cfg(test)]
+mod tests;

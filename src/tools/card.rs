@@ -1,0 +1,152 @@
+//! One tool's words and schema, as its TOML file tells them, and the check of arguments against the schema.
+
+use crate::protocol::tool::ToolFailure;
+use crate::protocol::turn::ToolCard;
+use crate::tools::{Effect, Mode};
+use jsonschema::Validator;
+use jsonschema::error::ValidationErrorKind;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::sync::OnceLock;
+
+/// A tool as its file describes it.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    pub(crate) card: ToolCard,
+    pub(crate) effect: Effect,
+    pub(crate) modes: Vec<Mode>,
+    /// Arguments that must pass, and that must not, as raw text.
+    #[cfg(test)]
+    pub(crate) examples: (Vec<String>, Vec<String>),
+    /// Compiled when the first call comes: a start pays for none of them.
+    validator: OnceLock<Option<Validator>>,
+}
+
+/// A tool's file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    effect: Effect,
+    modes: Vec<Mode>,
+    description: String,
+    /// JSON in a string: TOML tables would lose the order that the model reads.
+    parameters: String,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the lint of the files runs the examples"))]
+    accepts: Vec<String>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the lint of the files runs the examples"))]
+    rejects: Vec<String>,
+}
+
+/// Why a tool's file is not one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CardError {
+    #[error("a tool's file is not valid")]
+    Toml(#[from] toml::de::Error),
+    #[error("the parameters of `{0}` are not JSON")]
+    Parameters(String, #[source] serde_json::Error),
+}
+
+impl Tool {
+    pub(crate) fn parse(text: &str) -> Result<Self, CardError> {
+        let written: Written = toml::from_str(text)?;
+        let parameters = serde_json::from_str(&written.parameters).map_err(|e| CardError::Parameters(written.name.clone(), e))?;
+        Ok(Self {
+            card: ToolCard { name: written.name, description: written.description, parameters },
+            effect: written.effect,
+            modes: written.modes,
+            #[cfg(test)]
+            examples: (written.accepts, written.rejects),
+            validator: OnceLock::new(),
+        })
+    }
+
+    /// Reads raw arguments: JSON, wrong but unmistakable types made right, absent what is `null`, then the schema.
+    pub(crate) fn arguments(&self, raw: &str) -> Result<Value, ToolFailure> {
+        let mut value = self.parse_json(raw)?;
+        coerce(&self.card.parameters, &mut value);
+        let Value::Object(map) = &mut value else {
+            return Err(self.refusal("the arguments are not a JSON object".into()));
+        };
+        let required = self.required();
+        map.retain(|key, value| !value.is_null() || required.contains(&key.as_str()));
+        let validator = self.validator.get_or_init(|| jsonschema::validator_for(&self.card.parameters).ok());
+        if let Some(error) = validator.as_ref().and_then(|v| v.validate(&value).err()) {
+            return Err(self.refusal(self.sentence(&error)));
+        }
+        Ok(value)
+    }
+
+    fn parse_json(&self, raw: &str) -> Result<Value, ToolFailure> {
+        let raw = if raw.trim().is_empty() { "{}" } else { raw };
+        match serde_json::from_str(raw) {
+            // Encoded twice: what is inside the string was meant.
+            Ok(Value::String(inner)) => Ok(serde_json::from_str(&inner).unwrap_or(Value::String(inner))),
+            Ok(value) => Ok(value),
+            Err(e) if e.is_eof() => Err(ToolFailure {
+                kind: "arguments".into(),
+                message: format!("the call of `{}` was cut off after {} bytes and was not run", self.card.name, raw.len()),
+                hint: "Send the whole call again; if it is long, split it into smaller calls.".into(),
+            }),
+            Err(e) => Err(self.refusal(format!("the arguments are not valid JSON: {e}"))),
+        }
+    }
+
+    /// A failure that says what the tool takes.
+    pub(crate) fn refusal(&self, message: String) -> ToolFailure {
+        let required = self.required();
+        let properties = self.card.parameters["properties"].as_object().into_iter().flatten();
+        let takes: Vec<String> = properties
+            .map(|(name, schema)| {
+                let mark = if required.contains(&name.as_str()) { "" } else { "?" };
+                format!("{name}{mark}: {}", schema["type"].as_str().unwrap_or("any"))
+            })
+            .collect();
+        ToolFailure {
+            kind: "arguments".into(),
+            message: format!("`{}` was not run: {message}", self.card.name),
+            hint: format!("It takes {{{}}}. Send the call again.", takes.join(", ")),
+        }
+    }
+
+    fn required(&self) -> Vec<&str> {
+        self.card.parameters["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    fn sentence(&self, error: &jsonschema::ValidationError<'_>) -> String {
+        let place = error.instance_path().to_string();
+        let at = if place.is_empty() { String::new() } else { format!(" in `{}`", place.trim_start_matches('/')) };
+        match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected } => format!("there is no argument `{}`{at}", unexpected.join("`, `")),
+            ValidationErrorKind::Required { property } => format!("`{}` is missing{at}", property.as_str().unwrap_or_default()),
+            _ => format!("{error}{at}"),
+        }
+    }
+}
+
+/// Makes wrong types right where only one meaning is possible: "12" for 12, 12 for "12", a list or object as JSON text.
+fn coerce(schema: &Value, value: &mut Value) {
+    let wanted = schema["type"].as_str().unwrap_or_default();
+    let better = match (wanted, &*value) {
+        ("integer", Value::String(text)) => text.trim().parse::<i64>().ok().map(Value::from),
+        ("integer", Value::Number(n)) if n.is_f64() => whole(n.as_f64()),
+        ("string", Value::Number(n)) if !n.is_f64() => Some(Value::String(n.to_string())),
+        ("array", Value::String(text)) => serde_json::from_str::<Vec<Value>>(text).ok().map(Value::Array),
+        ("object", Value::String(text)) => serde_json::from_str::<Map<String, Value>>(text).ok().map(Value::Object),
+        _ => None,
+    };
+    if let Some(better) = better {
+        *value = better;
+    }
+    match value {
+        Value::Object(map) => map.iter_mut().for_each(|(key, value)| coerce(&schema["properties"][key.as_str()], value)),
+        Value::Array(items) => items.iter_mut().for_each(|item| coerce(&schema["items"], item)),
+        _ => {}
+    }
+}
+
+/// An integer that a model wrote as `12.0`.
+fn whole(number: Option<f64>) -> Option<Value> {
+    let number = number.filter(|n| n.fract() == 0.0 && n.abs() < 1e15)?;
+    Some(Value::from(number as i64))
+}

@@ -1,0 +1,65 @@
+//! `run`: a command in the project's root, its end in one line, its output bounded.
+
+use crate::protocol::tool::{ToolAnswer, ToolFailure};
+use crate::sandbox::process::{self, Command, Finished, Line, SpawnError};
+use crate::text::plain::plain;
+use crate::tools::{Work, Workbench, failure, seen};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// About 2,000 tokens of output.
+const ROOM: usize = 8_000;
+/// What a command gets that asks for nothing.
+const SECONDS: u64 = 120;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Arguments {
+    command: String,
+    seconds: Option<u64>,
+}
+
+pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
+    let line = arguments.command.trim();
+    if line.is_empty() {
+        return Err(failure("arguments", "`run` was not run: the command is empty", "Send a command for the shell."));
+    }
+    let seconds = arguments.seconds.unwrap_or(SECONDS).min(bench.max_seconds);
+    let command = Command {
+        line: Line::Shell(line.to_owned()),
+        dir: bench.root.as_path().to_owned(),
+        env: Vec::new(),
+        limit: Duration::from_secs(seconds),
+        keep: ROOM,
+        // Named for the command, so that the same output gives the same answer.
+        log: Some(bench.logs.join(format!("run-{:016x}.log", seen::hash(line)))),
+    };
+    let done = process::run(&command, &bench.cancel).map_err(|e| unstarted(&e))?;
+    Ok(answer(&done, seconds))
+}
+
+fn unstarted(error: &SpawnError) -> ToolFailure {
+    let cause = std::error::Error::source(error).map(|e| format!(": {e}")).unwrap_or_default();
+    failure("io", format!("{error}{cause}"), "")
+}
+
+fn answer(done: &Finished, seconds: u64) -> ToolAnswer {
+    let (kind, end, hint) = match done {
+        Finished { cancelled: true, .. } => ("cancelled", "the command was cancelled".to_owned(), ""),
+        Finished { timed_out: true, .. } => {
+            ("timeout", format!("the command was ended after {seconds} seconds"), "Run less at once, or give more seconds.")
+        }
+        Finished { code: Some(0), .. } => ("", "exit code 0".to_owned(), ""),
+        Finished { code: Some(code), .. } => ("exit", format!("exit code {code}"), ""),
+        Finished { signal, .. } => ("signal", format!("the command was ended by signal {}", signal.unwrap_or_default()), ""),
+    };
+    let output = plain(&done.output.text());
+    let mut text = if output.trim().is_empty() { format!("{end}, no output") } else { format!("{end}\n{}", output.trim_end()) };
+    if let Some(log) = &done.output.log {
+        text.push_str(&format!("\n[all {} bytes are in {}: look with grep or tail]", done.output.total, log.display()));
+    }
+    if !hint.is_empty() {
+        text.push_str(&format!("\n{hint}"));
+    }
+    if kind.is_empty() { ToolAnswer::done(text) } else { ToolAnswer { text, ..ToolAnswer::failed(kind, end, hint) } }
+}
