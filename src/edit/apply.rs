@@ -135,7 +135,9 @@ mod tests {
         symlink("../out/new", inside("dangling")).unwrap();
         symlink("dir", inside("twice")).unwrap();
         let absolute = project.dir.path().join("out/secret").display().to_string();
-        for path in ["../out/secret", "a/../../out/secret", &absolute, "/etc/passwd", "dir/new", "dir/secret", "twice/x", "a\0b", "", "."] {
+        for path in
+            ["../out/secret", "a/../../out/secret", &absolute, "/etc/passwd", "dir/new", "dir/secret", "twice/x", "a\0b", "", "."]
+        {
             refused(&project, path);
         }
         for link in ["file", "dangling"] {
@@ -175,7 +177,11 @@ mod tests {
         assert_eq!(write(&project.root, "a/b/c.txt", b"x").unwrap().1, ChangeKind::Added);
         let names: Vec<_> = fs::read_dir(project.root.as_path().join("a/b")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["c.txt"]);
-        assert_ne!(fs::metadata(project.root.as_path().join("a/b/c.txt")).unwrap().permissions().mode() & 0o044, 0, "readable as the umask says");
+        assert_ne!(
+            fs::metadata(project.root.as_path().join("a/b/c.txt")).unwrap().permissions().mode() & 0o044,
+            0,
+            "readable as the umask says"
+        );
         assert!(write(&project.root, "a/b", b"x").is_err(), "a directory");
         delete(&project.root, "a/b/c.txt").unwrap();
         assert!(!Path::new(&project.root.as_path().join("a/b/c.txt")).exists());

@@ -43,7 +43,8 @@ fn is_mark(line: &str) -> bool {
     }
     let phrase = LEFT_OUT.iter().any(|p| bare.contains(p));
     if opener.is_some() {
-        return (leads && bare.split_whitespace().any(|w| WORDS.contains(&w))) || (phrase && (leads || ends || bare.split(' ').count() <= 6));
+        return (leads && bare.split_whitespace().any(|w| WORDS.contains(&w)))
+            || (phrase && (leads || ends || bare.split(' ').count() <= 6));
     }
     leads && ends && phrase
 }
@@ -70,7 +71,15 @@ mod tests {
 
     #[test]
     fn code_and_prose_are_not_marks() {
-        for line in ["foo(...args)", "..Default::default()", "// wait for the others...", "x = 1  # ...", "def f(): ...", "...rest", "// handle the rest"] {
+        for line in [
+            "foo(...args)",
+            "..Default::default()",
+            "// wait for the others...",
+            "x = 1  # ...",
+            "def f(): ...",
+            "...rest",
+            "// handle the rest",
+        ] {
             assert_eq!(added("x\n", line), None, "{line}");
         }
         assert_eq!(added("", "def f(self):\n    ...\n"), None);

@@ -57,7 +57,11 @@ impl<'a> IndentMap<'a> {
         if let Some((known, base)) = deeper {
             let extra = &written[known.len()..];
             let steps = extra.len() / from.len().max(1);
-            let rest = if from == to { &extra[(steps * from.len()).min(extra.len())..] } else { &extra[..extra.len() % from.len().max(1)] };
+            let rest = if from == to {
+                &extra[(steps * from.len()).min(extra.len())..]
+            } else {
+                &extra[..extra.len() % from.len().max(1)]
+            };
             return format!("{base}{}{rest}", to.repeat(steps));
         }
         let Some((known, base)) = self.pairs.iter().min_by_key(|(known, _)| known.len()) else { return written.to_owned() };
@@ -107,13 +111,23 @@ mod tests {
 
     #[test]
     fn a_shift_carries_new_depths_along() {
-        check("if x:\n    a()", "        if x:\n            a()", "if x:\n    if y:\n        a()", "        if x:\n            if y:\n                a()");
+        check(
+            "if x:\n    a()",
+            "        if x:\n            a()",
+            "if x:\n    if y:\n        a()",
+            "        if x:\n            if y:\n                a()",
+        );
         check("    a()", "  a()", "    if x:\n      a()", "  if x:\n    a()");
     }
 
     #[test]
     fn blanks_become_tabs_and_back() {
-        check("    if a {\n        b()", "\tif a {\n\t\tb()", "    if a {\n        if c {\n            b()", "\tif a {\n\t\tif c {\n\t\t\tb()");
+        check(
+            "    if a {\n        b()",
+            "\tif a {\n\t\tb()",
+            "    if a {\n        if c {\n            b()",
+            "\tif a {\n\t\tif c {\n\t\t\tb()",
+        );
         check("\ta()", "    a()", "\ta()\n\t\tb()", "    a()\n        b()");
         check("        a()", "\ta()", "        a()\n    b()", "\ta()\nb()");
     }

@@ -46,14 +46,27 @@ pub enum Refusal {
     /// The text would stay as it is.
     NoChange,
     /// The replacement holds a mark for left-out code.
-    Elided { mark: String },
+    Elided {
+        mark: String,
+    },
     /// The search begins or ends inside a word or number of the text.
-    CutsWord { line: usize },
-    Ambiguous { lines: Vec<usize> },
-    NoSuchOccurrence { asked: usize, lines: Vec<usize> },
+    CutsWord {
+        line: usize,
+    },
+    Ambiguous {
+        lines: Vec<usize>,
+    },
+    NoSuchOccurrence {
+        asked: usize,
+        lines: Vec<usize>,
+    },
     /// The replacement stands in the text already.
-    AlreadyApplied { line: usize },
-    Missing { nearest: Option<Nearest> },
+    AlreadyApplied {
+        line: usize,
+    },
+    Missing {
+        nearest: Option<Nearest>,
+    },
 }
 
 /// A place that a rung found: the range of the flat text to replace, and by what.
@@ -113,7 +126,8 @@ fn apply(text: &str, lines: &Lines, how: How, hit: Hit, (search, replace): (&str
     let flat = lines.flat();
     let line = lines.number(hit.range.start);
     // A call that is sent twice finds its search again where the replacement contains it.
-    let resent = replace.match_indices(search).any(|(at, _)| hit.range.start >= at && flat[hit.range.start - at..].starts_with(replace));
+    let resent =
+        replace.match_indices(search).any(|(at, _)| hit.range.start >= at && flat[hit.range.start - at..].starts_with(replace));
     if resent {
         return Err(Refusal::AlreadyApplied { line });
     }
@@ -184,7 +198,8 @@ fn exact_hit(flat: &str, range: Range<usize>, search: &str, replace: &str) -> Hi
     let end = flat[range.start..].find('\n').map_or(flat.len(), |at| range.start + at);
     let line = &flat[start..end];
     let one_line = search.trim_end_matches('\n');
-    let bare = indent::of(line).len() == range.start - start && range.start > start && one_line == line.trim_start_matches([' ', '\t']);
+    let bare =
+        indent::of(line).len() == range.start - start && range.start > start && one_line == line.trim_start_matches([' ', '\t']);
     // A blank line in the replacement may mean that what follows is really outside.
     let flush = replace.trim_end().lines().skip(1).any(|l| indent::of(l).is_empty()) && !replace.trim_end().contains("\n\n");
     if !bare || !flush || !indent::of(replace).is_empty() {

@@ -45,7 +45,12 @@ impl Tagger {
                 continue;
             }
             let signature = text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
-            found.push(Symbol { line, kind: query.syntax_type_name(tag.syntax_type_id).to_owned(), name: name.to_owned(), signature });
+            found.push(Symbol {
+                line,
+                kind: query.syntax_type_name(tag.syntax_type_id).to_owned(),
+                name: name.to_owned(),
+                signature,
+            });
         }
         found.sort_by_key(|symbol| symbol.line);
         found
@@ -85,10 +90,18 @@ mod tests {
 
     #[test]
     fn every_language_names_its_definitions() {
-        check(Language::Rust, "const A: u8 = 1;\nimpl B {\n    fn c(&self) {}\n}\nstruct D;\n", "1 constant A, 3 method c, 5 class D");
+        check(
+            Language::Rust,
+            "const A: u8 = 1;\nimpl B {\n    fn c(&self) {}\n}\nstruct D;\n",
+            "1 constant A, 3 method c, 5 class D",
+        );
         check(Language::Python, "class A:\n    def b(self):\n        pass\n", "1 class A, 2 function b");
         check(Language::JavaScript, "class A { b() {} }\nconst c = () => 1;\n", "1 class A, 1 method b, 2 function c");
-        check(Language::TypeScript, "class A {}\nfunction b() {}\ninterface C {}\ntype D = 1;\n", "1 class A, 2 function b, 3 interface C, 4 type D");
+        check(
+            Language::TypeScript,
+            "class A {}\nfunction b() {}\ninterface C {}\ntype D = 1;\n",
+            "1 class A, 2 function b, 3 interface C, 4 type D",
+        );
         check(Language::Tsx, "function A() { return <p/>; }\n", "1 function A");
         check(Language::Go, "package a\n\nfunc b() {}\n\ntype C struct{}\n", "3 function b, 5 type C");
         check(Language::C, "struct a { int b; };\nint c(void) { return 1; }\n", "1 class a, 2 function c");

@@ -116,7 +116,12 @@ mod tests {
     fn globs_are_those_of_ignore_files() {
         let (_dir, root) = project();
         let check = |glob: &str, path: &str| Glob::new(&root, glob).unwrap().matches(&root.parse(path).unwrap());
-        assert!(check("*.rs", "src/a.rs") && check("src/**/*.rs", "src/a.rs") && check("src/", "src/a.rs") && check("*.{rs,py}", "a.py"));
+        assert!(
+            check("*.rs", "src/a.rs")
+                && check("src/**/*.rs", "src/a.rs")
+                && check("src/", "src/a.rs")
+                && check("*.{rs,py}", "a.py")
+        );
         assert!(!check("*.rs", "a.py") && !check("/a.rs", "src/a.rs") && !check("!*.rs", "a.rs") && check("!*.rs", "a.py"));
         assert!(Glob::new(&root, "a{").is_err());
     }

@@ -56,7 +56,13 @@ enum Log {
 
 impl Captured {
     pub(crate) fn new(keep: usize, log: Option<PathBuf>) -> Self {
-        Self { head: Vec::new(), tail: VecDeque::new(), room: clip::shares(keep), total: 0, log: log.map_or(Log::Unwanted, Log::At) }
+        Self {
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            room: clip::shares(keep),
+            total: 0,
+            log: log.map_or(Log::Unwanted, Log::At),
+        }
     }
 
     pub(crate) fn take(&mut self, piece: &[u8]) {

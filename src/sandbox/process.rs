@@ -69,7 +69,8 @@ const DRAIN: Duration = Duration::from_millis(300);
 const TICK: Duration = Duration::from_millis(25);
 
 /// Makes commands neither colour, page nor ask.
-const QUIET: [(&str, &str); 5] = [("TERM", "dumb"), ("PAGER", "cat"), ("GIT_PAGER", "cat"), ("NO_COLOR", "1"), ("GIT_TERMINAL_PROMPT", "0")];
+const QUIET: [(&str, &str); 5] =
+    [("TERM", "dumb"), ("PAGER", "cat"), ("GIT_PAGER", "cat"), ("NO_COLOR", "1"), ("GIT_TERMINAL_PROMPT", "0")];
 /// Set inside a git hook, they would point every `git` at the wrong repository; `CI` changes what test runners do.
 const UNSET: [&str; 5] = ["CI", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"];
 
@@ -81,7 +82,8 @@ pub fn run(command: &Command, cancel: &CancellationToken) -> Result<Finished, Sp
     let watch = |source| SpawnError::Watch { program: program.clone(), source };
     let group = Pid::from_child(&child);
     let exit = watch_exit(group).map_err(watch)?;
-    let mut watched = Watched { output, exit, captured: Captured::new(command.keep, command.log.clone()), ended: false, open: true };
+    let mut watched =
+        Watched { output, exit, captured: Captured::new(command.keep, command.log.clone()), ended: false, open: true };
     let stopped = watched.until_end(started + command.limit, cancel).map_err(watch);
     let stop_now = !matches!(stopped, Ok(Stopped::Ended));
     if stop_now {

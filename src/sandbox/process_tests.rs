@@ -4,7 +4,14 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 fn shell(line: &str) -> Command {
-    Command { line: Line::Shell(line.into()), dir: "/".into(), env: Vec::new(), limit: Duration::from_secs(20), keep: 8_000, log: None }
+    Command {
+        line: Line::Shell(line.into()),
+        dir: "/".into(),
+        env: Vec::new(),
+        limit: Duration::from_secs(20),
+        keep: 8_000,
+        log: None,
+    }
 }
 
 fn finish(command: &Command) -> Finished {
@@ -96,7 +103,9 @@ fn long_output_is_cut_in_the_middle_and_whole_in_the_log() {
 fn what_cannot_start_says_so() {
     let mut command = shell("true");
     command.line = Line::Argv(vec!["no-such-program".into()]);
-    assert!(matches!(run(&command, &CancellationToken::new()), Err(SpawnError::Start { program, .. }) if program == "no-such-program"));
+    assert!(
+        matches!(run(&command, &CancellationToken::new()), Err(SpawnError::Start { program, .. }) if program == "no-such-program")
+    );
     command.line = Line::Argv(Vec::new());
     assert!(matches!(run(&command, &CancellationToken::new()), Err(SpawnError::Empty)));
 }

@@ -117,7 +117,9 @@ impl Tool {
         let place = error.instance_path().to_string();
         let at = if place.is_empty() { String::new() } else { format!(" in `{}`", place.trim_start_matches('/')) };
         match error.kind() {
-            ValidationErrorKind::AdditionalProperties { unexpected } => format!("there is no argument `{}`{at}", unexpected.join("`, `")),
+            ValidationErrorKind::AdditionalProperties { unexpected } => {
+                format!("there is no argument `{}`{at}", unexpected.join("`, `"))
+            }
             ValidationErrorKind::Required { property } => format!("`{}` is missing{at}", property.as_str().unwrap_or_default()),
             _ => format!("{error}{at}"),
         }

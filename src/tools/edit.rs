@@ -87,11 +87,15 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: Arguments) -> Work {
 fn edits(arguments: &Arguments) -> Vec<Edit> {
     let whole = |search: &str, replace: &str, occurrence| Edit { search: search.into(), replace: replace.into(), occurrence };
     if arguments.edits.is_empty() {
-        let (search, replace) = (arguments.search.as_deref().unwrap_or_default(), arguments.replace.as_deref().unwrap_or_default());
+        let (search, replace) =
+            (arguments.search.as_deref().unwrap_or_default(), arguments.replace.as_deref().unwrap_or_default());
         return vec![whole(search, replace, arguments.occurrence)];
     }
     let first = |at: &usize| !arguments.edits[..*at].contains(&arguments.edits[*at]);
-    (0..arguments.edits.len()).filter(first).map(|at| whole(&arguments.edits[at].search, &arguments.edits[at].replace, None)).collect()
+    (0..arguments.edits.len())
+        .filter(first)
+        .map(|at| whole(&arguments.edits[at].search, &arguments.edits[at].replace, None))
+        .collect()
 }
 
 /// An empty search in a file that does not exist can only mean a new file.
@@ -120,7 +124,9 @@ pub(crate) fn warning(path: &RepoPath, before: &str, after: &str) -> String {
     match Language::of(path).and_then(|language| syntax::newly_broken(language, before, after)) {
         Some(line) => {
             let shown = clip::line(after.lines().nth(line - 1).unwrap_or_default(), 120);
-            format!("\nWarning: the change was made, but now there is a syntax error at line {line}: {shown}\nRead the lines around it and correct them.")
+            format!(
+                "\nWarning: the change was made, but now there is a syntax error at line {line}: {shown}\nRead the lines around it and correct them."
+            )
         }
         None => String::new(),
     }
@@ -143,8 +149,12 @@ pub(crate) fn unwritten(error: ApplyError) -> ToolFailure {
 /// A refusal in words for the model.
 fn refused(path: &RepoPath, which: &str, refusal: Refusal) -> ToolFailure {
     let (kind, message, hint) = match refusal {
-        Refusal::Blank => ("empty_search", "the search is blank".into(), "Give the lines to replace, copied from the file.".into()),
-        Refusal::NoChange => ("no_change", "the replacement leaves the file as it is".into(), "Send what it should become.".into()),
+        Refusal::Blank => {
+            ("empty_search", "the search is blank".into(), "Give the lines to replace, copied from the file.".into())
+        }
+        Refusal::NoChange => {
+            ("no_change", "the replacement leaves the file as it is".into(), "Send what it should become.".into())
+        }
         Refusal::Elided { mark } => (
             "elided",
             format!("the replacement holds `{mark}`, which would delete the code that it stands for"),
@@ -175,9 +185,11 @@ fn refused(path: &RepoPath, which: &str, refusal: Refusal) -> ToolFailure {
             let quote = format!("The nearest lines are {first}-{last}:\n{}", clip::middle(&near.text, QUOTED));
             ("not_found", "the search does not stand in the file".into(), quote)
         }
-        Refusal::Missing { nearest: None } => {
-            ("not_found", "the search does not stand in the file, nor anything like it".into(), "Read the file again and copy from it.".into())
-        }
+        Refusal::Missing { nearest: None } => (
+            "not_found",
+            "the search does not stand in the file, nor anything like it".into(),
+            "Read the file again and copy from it.".into(),
+        ),
     };
     failure(kind, format!("{which}{message} (`{path}`); nothing was changed"), hint)
 }

@@ -111,7 +111,11 @@ impl Toolbox {
         let name = call.name.trim();
         let Some(tool) = self.offered(mode).find(|tool| tool.card.name == name) else {
             let known: Vec<&str> = self.offered(mode).map(|tool| tool.card.name.as_str()).collect();
-            return Err(failure("unknown_tool", format!("there is no tool `{name}`"), format!("The tools are {}.", known.join(", "))));
+            return Err(failure(
+                "unknown_tool",
+                format!("there is no tool `{name}`"),
+                format!("The tools are {}.", known.join(", ")),
+            ));
         };
         let arguments = tool.arguments(&call.arguments)?;
         if name == "edit" {

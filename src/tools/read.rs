@@ -33,7 +33,11 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
     let start = arguments.start.unwrap_or(1);
     let end = arguments.end.unwrap_or(total).min(total);
     if total > 0 && (start > total || start > end) {
-        return Err(failure("range", format!("`{path}` has {total} lines: {start} to {} is no part of it", arguments.end.unwrap_or(total)), ""));
+        return Err(failure(
+            "range",
+            format!("`{path}` has {total} lines: {start} to {} is no part of it", arguments.end.unwrap_or(total)),
+            "",
+        ));
     }
     let mut body = String::new();
     let mut last = start - 1;

@@ -67,7 +67,10 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
         seen::load(bench, place.path.as_str())?;
     }
     let glob = arguments.glob.as_deref().filter(|g| !g.trim().is_empty());
-    let glob = glob.map(|g| Glob::new(&bench.root, g)).transpose().map_err(|e| failure("arguments", e.to_string(), "Try a glob like `*.rs`."))?;
+    let glob = glob
+        .map(|g| Glob::new(&bench.root, g))
+        .transpose()
+        .map_err(|e| failure("arguments", e.to_string(), "Try a glob like `*.rs`."))?;
     let per_file = if place.full.is_file() { LINES } else { PER_FILE };
     let mut searcher = SearcherBuilder::new()
         .binary_detection(BinaryDetection::quit(0))
@@ -91,7 +94,11 @@ fn matcher(pattern: &str) -> Result<(RegexMatcher, bool), ToolFailure> {
         Ok(matcher) => Ok((matcher, false)),
         Err(error) => match build(true) {
             Ok(matcher) => Ok((matcher, true)),
-            Err(_) => Err(failure("pattern", format!("the pattern cannot be searched for: {error}"), "Search looks at one line at a time.")),
+            Err(_) => Err(failure(
+                "pattern",
+                format!("the pattern cannot be searched for: {error}"),
+                "Search looks at one line at a time.",
+            )),
         },
     }
 }
@@ -102,7 +109,8 @@ impl Tally {
             self.large.push(found.path.to_string());
             return;
         }
-        let mut sink = Lines { hits: FileHits { path: found.path.clone(), matches: 0, lines: Vec::new() }, per_file, binary: false };
+        let mut sink =
+            Lines { hits: FileHits { path: found.path.clone(), matches: 0, lines: Vec::new() }, per_file, binary: false };
         // A file that cannot be opened is one that is not searched.
         if searcher.search_path(matcher, &found.full, &mut sink).is_err() {
             return;

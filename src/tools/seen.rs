@@ -37,7 +37,11 @@ pub(crate) fn locate(bench: &Workbench, written: &str) -> Result<Place, ToolFail
 fn outside(bench: &Workbench, written: &str, error: &PathError) -> ToolFailure {
     let inside = written.trim().trim_start_matches('/');
     let exists = !inside.is_empty() && bench.root.resolve(inside).is_ok_and(|(_, full)| full.exists());
-    let hint = if exists { format!("Paths are relative to the project's root: `{inside}`.") } else { "Paths are relative to the project's root.".into() };
+    let hint = if exists {
+        format!("Paths are relative to the project's root: `{inside}`.")
+    } else {
+        "Paths are relative to the project's root.".into()
+    };
     failure(if matches!(error, PathError::Io(..)) { "io" } else { "outside" }, error.to_string(), hint)
 }
 
@@ -53,11 +57,19 @@ pub(crate) fn load(bench: &Workbench, written: &str) -> Result<File, ToolFailure
     }
     if metadata.len() > LARGEST {
         let size = metadata.len() >> 20;
-        return Err(failure("too_large", format!("`{path}` has {size} MiB"), "Look at parts of it with search or with a command."));
+        return Err(failure(
+            "too_large",
+            format!("`{path}` has {size} MiB"),
+            "Look at parts of it with search or with a command.",
+        ));
     }
     let bytes = std::fs::read(&full).map_err(|e| missing(bench, written, &path, &e))?;
     if bytes.contains(&0) {
-        return Err(failure("binary", format!("`{path}` is a binary file of {} bytes and is not shown or edited", bytes.len()), ""));
+        return Err(failure(
+            "binary",
+            format!("`{path}` is a binary file of {} bytes and is not shown or edited", bytes.len()),
+            "",
+        ));
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(File { path, text }),

@@ -36,7 +36,11 @@ enum Match {
 pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
     let query = arguments.query.as_deref().map(str::trim).filter(|q| !q.is_empty()).map(str::to_lowercase);
     if query.is_none() && arguments.path.as_deref().is_none_or(|p| p.trim().is_empty()) {
-        return Err(failure("arguments", "`symbols` was not run: neither query nor path was given", "Send a name, a path, or both."));
+        return Err(failure(
+            "arguments",
+            "`symbols` was not run: neither query nor path was given",
+            "Send a name, a path, or both.",
+        ));
     }
     let place = seen::locate(bench, arguments.path.as_deref().unwrap_or("."))?;
     if !place.full.exists() {

@@ -40,11 +40,16 @@ fn existing(bench: &Workbench, place: &Place, arguments: &Arguments) -> Result<S
         (Err(failure), Some(_)) => return Err(failure),
     };
     if file.text == arguments.content {
-        return Err(failure("no_change", format!("`{path}` has this content already; nothing was changed"), "Go on with what is left to do."));
+        return Err(failure(
+            "no_change",
+            format!("`{path}` has this content already; nothing was changed"),
+            "Go on with what is left to do.",
+        ));
     }
     whole(bench, &file)?;
     if let Some(mark) = elision::added(&file.text, &arguments.content) {
-        let message = format!("the content holds `{mark}`, which would delete the code that it stands for; `{path}` was not changed");
+        let message =
+            format!("the content holds `{mark}`, which would delete the code that it stands for; `{path}` was not changed");
         return Err(failure("elided", message, "Change parts of a file with edit."));
     }
     Ok(file.text)

@@ -1,0 +1,125 @@
+//! `read`, `search` and `symbols`.
+
+use crate::tools::tests::Shop;
+use serde_json::json;
+use std::fs;
+
+#[test]
+fn a_file_is_shown_raw_under_its_name() {
+    let mut shop = Shop::new(&[("a.rs", "fn a() {\n\tb();\n}\n"), ("empty", "")]);
+    assert_eq!(shop.ok("read", json!({"path":"a.rs"})), "a.rs lines 1-3 of 3\nfn a() {\n\tb();\n}\n");
+    assert_eq!(shop.ok("read", json!({"path":"./a.rs","start":2,"end":2})), "a.rs lines 2-2 of 3\n\tb();\n");
+    assert_eq!(shop.ok("read", json!({"path":"a.rs","end":99})).lines().count(), 4);
+    assert_eq!(shop.ok("read", json!({"path":"empty"})), "empty is empty");
+    assert_eq!(shop.fails("read", json!({"path":"a.rs","start":9})).0, "range");
+}
+
+#[test]
+fn a_long_file_comes_in_parts_that_meet() {
+    let text: String = (1..=3_000).map(|i| format!("line {i}\n")).collect();
+    let mut shop = Shop::new(&[("long", &text)]);
+    let (mut start, mut whole) = (1, String::new());
+    loop {
+        let part = shop.ok("read", json!({"path":"long","start":start}));
+        assert!(part.len() < 8_200);
+        let (_, body) = part.split_once('\n').unwrap();
+        match body.split_once("[cut here: read on with start ") {
+            Some((body, next)) => {
+                whole.push_str(body);
+                start = next.trim_end_matches(']').parse().unwrap();
+            }
+            None => break whole.push_str(body),
+        }
+    }
+    assert_eq!(whole, text);
+}
+
+#[test]
+fn a_long_line_is_clipped_visibly() {
+    let mut shop = Shop::new(&[("min.js", &"x".repeat(5_000))]);
+    assert!(shop.ok("read", json!({"path":"min.js"})).contains("… [3000 characters more]"));
+    assert_eq!(shop.fails("write", json!({"path":"min.js","content":"y"})).0, "exists", "not read whole");
+}
+
+#[test]
+fn a_directory_is_listed() {
+    let mut shop = Shop::new(&[("src/b.rs", ""), ("a.txt", ""), (".gitignore", "out\n"), ("out/x", "")]);
+    assert_eq!(shop.ok("read", json!({"path":"."})), ". has 3 entries, ignored files left out\n.gitignore\na.txt\nsrc/\n");
+}
+
+#[test]
+fn what_cannot_be_shown_says_why() {
+    let mut shop = Shop::new(&[("src/parser.rs", ""), ("nul", "a\0b")]);
+    fs::write(shop.bench.root.as_path().join("latin"), b"caf\xe9\n").unwrap();
+    let (kind, text) = shop.fails("read", json!({"path":"src/parse.rs"}));
+    assert_eq!((kind.as_str(), text.contains("Did you mean `src/parser.rs`?")), ("not_found", true), "{text}");
+    assert_eq!(shop.fails("read", json!({"path":"nul"})).0, "binary");
+    assert_eq!(shop.fails("read", json!({"path":"latin"})).0, "encoding");
+    let (kind, text) = shop.fails("read", json!({"path":"/src/parser.rs"}));
+    assert_eq!((kind.as_str(), text.contains("root: `src/parser.rs`")), ("outside", true), "{text}");
+}
+
+#[test]
+fn matches_stand_under_their_files() {
+    let mut shop =
+        Shop::new(&[("a.rs", "one\ntwo\none two\n"), ("src/b.py", "two\n"), (".gitignore", "*.log\n"), ("x.log", "one\n")]);
+    assert_eq!(shop.ok("search", json!({"pattern":"^one"})), "2 matching lines in 1 of 3 files\na.rs\n1: one\n3: one two\n");
+    assert_eq!(shop.ok("search", json!({"pattern":"two","mode":"files"})), "3 matching lines in 2 of 3 files\na.rs\nsrc/b.py\n");
+    assert_eq!(
+        shop.ok("search", json!({"pattern":"two","mode":"count","glob":"*.rs"})),
+        "2 matching lines in 1 of 1 files\na.rs: 2\n"
+    );
+    assert_eq!(shop.ok("search", json!({"pattern":"two","path":"src"})), "1 matching lines in 1 of 1 files\nsrc/b.py\n1: two\n");
+    assert_eq!(
+        shop.ok("search", json!({"pattern":"^two","path":"a.rs","context":1})),
+        "1 matching lines in 1 of 1 files\na.rs\n1- one\n2: two\n3- one two\n"
+    );
+    assert_eq!(shop.fails("search", json!({"pattern":"x","path":"nowhere"})).0, "not_found");
+}
+
+#[test]
+fn a_pattern_that_is_no_regex_is_taken_literally() {
+    let mut shop = Shop::new(&[("a.rs", "call(x)\n")]);
+    let text = shop.ok("search", json!({"pattern":"call("}));
+    assert!(text.contains("taken literally") && text.contains("1: call(x)"), "{text}");
+    assert_eq!(shop.fails("search", json!({"pattern":"a\nb"})).0, "pattern");
+}
+
+#[test]
+fn totals_are_told_whatever_is_shown() {
+    let many: String = (0..40).map(|i| format!("hit {i}\n")).collect();
+    let files: Vec<(String, String)> = (0..30).map(|i| (format!("f{i:02}"), many.clone())).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
+    let mut shop = Shop::new(&files);
+    let text = shop.ok("search", json!({"pattern":"hit"}));
+    assert!(text.starts_with("1200 matching lines in 30 of 30 files\n") && text.contains("[50 of 1200 shown: narrow"), "{text}");
+    assert!(text.lines().count() < 80 && text.len() < 4_500);
+    let text = shop.ok("search", json!({"pattern":"hit","path":"f00"}));
+    assert!(text.contains("39: hit 38") || text.contains("40: hit 39"), "one file is shown whole: {text}");
+}
+
+#[test]
+fn what_was_not_searched_is_named() {
+    let mut shop = Shop::new(&[("logo.png", "hit\0"), ("big.sql", &"x\n".repeat(600_000))]);
+    let text = shop.ok("search", json!({"pattern":"hit"}));
+    assert!(text.contains("binary: 1 (logo.png)") && text.contains("over 1 MiB: 1 (big.sql)"), "{text}");
+}
+
+#[test]
+fn definitions_are_found_by_name_and_by_letters() {
+    let mut shop = Shop::new(&[
+        ("src/a.rs", "fn parse_line(x: u8) {}\nfn parse() {}\n"),
+        ("b.py", "class LineParser:\n    pass\n"),
+        ("c.txt", "parse"),
+    ]);
+    let text = shop.ok("symbols", json!({"query":"parse"}));
+    assert_eq!(text.lines().nth(1), Some("src/a.rs:2 function parse: fn parse() {}"), "the whole name first: {text}");
+    assert!(
+        text.starts_with("3 definitions matching `parse` in .\n") && text.contains("b.py:1 class LineParser: class LineParser:"),
+        "{text}"
+    );
+    assert!(shop.ok("symbols", json!({"query":"prsln"})).contains("parse_line"));
+    assert_eq!(shop.ok("symbols", json!({"path":"src/a.rs"})).lines().count(), 3);
+    assert_eq!(shop.fails("symbols", json!({})).0, "arguments");
+    assert!(shop.ok("symbols", json!({"path":"c.txt"})).contains("use search"));
+}
