@@ -18,6 +18,9 @@ const ANCHORS: usize = 3;
 /// Below this share of common letter pairs, two lines have nothing to do with each other.
 const ALIKE: f32 = 0.5;
 
+/// How often each two letters stand side by side in a line.
+type Pairs = BTreeMap<(char, char), i32>;
+
 /// The window of the text that best resembles the search; `None` when nothing does. Linear in the text.
 pub fn nearest(flat: &str, search: &str) -> Option<Nearest> {
     let wanted: Vec<&str> = search.trim_matches('\n').lines().collect();
@@ -25,7 +28,7 @@ pub fn nearest(flat: &str, search: &str) -> Option<Nearest> {
     let mut anchors: Vec<usize> = (0..wanted.len()).filter(|&i| wanted[i].trim().len() > 2).collect();
     anchors.sort_by_key(|&i| std::cmp::Reverse(wanted[i].trim().len()));
     anchors.truncate(ANCHORS);
-    let pairs: Vec<(usize, BTreeMap<(char, char), i32>)> = anchors.iter().map(|&i| (i, letter_pairs(wanted[i]))).collect();
+    let pairs: Vec<(usize, Pairs)> = anchors.iter().map(|&i| (i, letter_pairs(wanted[i]))).collect();
     let mut best: Option<(f32, usize)> = None;
     for (at, line) in file.iter().enumerate().filter(|(_, l)| !l.trim().is_empty() && l.len() < 2_000) {
         let own = letter_pairs(line);
@@ -45,7 +48,7 @@ pub fn nearest(flat: &str, search: &str) -> Option<Nearest> {
     Some(Nearest { lines: (start + 1, end), text: file[start..end].join("\n") })
 }
 
-fn letter_pairs(line: &str) -> BTreeMap<(char, char), i32> {
+fn letter_pairs(line: &str) -> Pairs {
     let mut pairs = BTreeMap::new();
     let letters: Vec<char> = line.chars().filter(|c| !c.is_whitespace()).collect();
     for pair in letters.windows(2) {
@@ -55,7 +58,7 @@ fn letter_pairs(line: &str) -> BTreeMap<(char, char), i32> {
 }
 
 /// Dice's coefficient over letter pairs, 0..=1.
-fn alike(a: &BTreeMap<(char, char), i32>, b: &BTreeMap<(char, char), i32>) -> f32 {
+fn alike(a: &Pairs, b: &Pairs) -> f32 {
     let total: i32 = a.values().sum::<i32>() + b.values().sum::<i32>();
     let common: i32 = a.iter().map(|(pair, n)| n.min(b.get(pair).unwrap_or(&0))).sum();
     if total == 0 { 0.0 } else { 2.0 * common as f32 / total as f32 }

@@ -20,7 +20,8 @@ fn strip(line: &str, into: &mut String) {
             '\u{1b}' => match chars.next() {
                 Some('[') => _ = chars.find(|c| ('@'..='~').contains(c)),
                 Some(']') => {
-                    if chars.find(|c| matches!(c, '\u{7}' | '\u{1b}')) == Some('\u{1b}') {
+                    let end = chars.find(|c| matches!(c, '\u{7}' | '\u{1b}'));
+                    if end == Some('\u{1b}') {
                         chars.next_if_eq(&'\\');
                     }
                 }
