@@ -51,6 +51,71 @@ pub fn delete(root: &Root, written: &str) -> Result<RepoPath, ApplyError> {
     Ok(path)
 }
 
+/// One change of several that belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Write {
+        path: String,
+        content: String,
+    },
+    Delete {
+        path: String,
+    },
+    /// Keeps the file's permission bits. The new path must be free.
+    Move {
+        from: String,
+        to: String,
+    },
+}
+
+/// Takes all steps in order, or none: what was done before a failure is undone.
+pub fn all(root: &Root, steps: &[Step]) -> Result<(), ApplyError> {
+    let mut undo = Vec::new();
+    for step in steps {
+        match take(root, step) {
+            Ok(inverse) => undo.push(inverse),
+            Err(error) => {
+                // What cannot be undone either is left to the message of the failure that came first.
+                undo.iter().rev().for_each(|inverse| _ = take(root, inverse));
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes one step; gives the step that undoes it.
+fn take(root: &Root, step: &Step) -> Result<Step, ApplyError> {
+    match step {
+        Step::Write { path, content } => {
+            let before = fs::read_to_string(door(root, path)?.1).ok();
+            write(root, path, content.as_bytes())?;
+            let path = path.clone();
+            Ok(before.map_or(Step::Delete { path: path.clone() }, |content| Step::Write { path, content }))
+        }
+        Step::Delete { path } => {
+            let content = fs::read_to_string(door(root, path)?.1).unwrap_or_default();
+            delete(root, path)?;
+            Ok(Step::Write { path: path.clone(), content })
+        }
+        Step::Move { from, to } => {
+            rename(root, from, to)?;
+            Ok(Step::Move { from: to.clone(), to: from.clone() })
+        }
+    }
+}
+
+fn rename(root: &Root, from: &str, to: &str) -> Result<(), ApplyError> {
+    let (_, old) = door(root, from)?;
+    let (path, new) = door(root, to)?;
+    let io = |source| ApplyError::Io { path: path.clone(), source };
+    if new.symlink_metadata().is_ok() {
+        return Err(io(io::ErrorKind::AlreadyExists.into()));
+    }
+    fs::create_dir_all(new.parent().unwrap_or(root.as_path())).map_err(io)?;
+    fs::rename(&old, &new).map_err(io)
+}
+
 /// The path and the real file behind it, symlinks followed, both inside the root and outside of git's directory.
 fn door(root: &Root, written: &str) -> Result<(RepoPath, PathBuf), ApplyError> {
     let (path, full) = root.resolve(written)?;
@@ -97,7 +162,7 @@ fn replace(target: &Path, content: &[u8], permissions: Option<Permissions>) -> i
 
 #[cfg(test)]
 mod tests {
-    use crate::edit::apply::{delete, write};
+    use crate::edit::apply::{Step, all, delete, write};
     use crate::path::Root;
     use crate::protocol::tool::ChangeKind;
     use std::fs;
@@ -169,6 +234,35 @@ mod tests {
         assert_eq!(fs::read(&script).unwrap(), b"new");
         assert_eq!(fs::metadata(&script).unwrap().permissions().mode() & 0o777, 0o750);
         assert!(link.symlink_metadata().unwrap().is_symlink());
+    }
+
+    #[test]
+    fn several_steps_are_taken_or_none() {
+        let project = project();
+        let at = |name: &str| project.root.as_path().join(name);
+        fs::write(at("a"), "a").unwrap();
+        fs::set_permissions(at("a"), fs::Permissions::from_mode(0o755)).unwrap();
+        let steps = |last: &str| {
+            let write = |path: &str, content: &str| Step::Write { path: path.into(), content: content.into() };
+            [
+                Step::Move { from: "a".into(), to: "sub/b".into() },
+                write("sub/b", "b"),
+                write("new", "n"),
+                Step::Delete { path: last.into() },
+            ]
+        };
+        assert!(all(&project.root, &steps("missing")).is_err());
+        assert_eq!(
+            (fs::read_to_string(at("a")).unwrap().as_str(), at("sub/b").exists(), at("new").exists()),
+            ("a", false, false)
+        );
+        fs::write(at("old"), "o").unwrap();
+        all(&project.root, &steps("old")).unwrap();
+        assert_eq!(
+            (fs::read_to_string(at("sub/b")).unwrap().as_str(), at("a").exists(), at("old").exists()),
+            ("b", false, false)
+        );
+        assert_eq!(fs::metadata(at("sub/b")).unwrap().permissions().mode() & 0o777, 0o755);
     }
 
     #[test]

@@ -8,4 +8,5 @@ pub mod elision;
 pub mod indent;
 pub mod lines;
 pub mod nearest;
+pub mod patch;
 pub mod place;

@@ -15,16 +15,12 @@ pub(crate) struct Tool {
     pub(crate) card: ToolCard,
     pub(crate) effect: Effect,
     pub(crate) modes: Vec<Mode>,
-    /// Arguments that must pass, and that must not, as raw text.
-    #[cfg(test)]
-    pub(crate) examples: (Vec<String>, Vec<String>),
     /// Compiled when the first call comes: a start pays for none of them.
     validator: OnceLock<Option<Validator>>,
 }
 
-/// A tool's file.
+/// A tool's file, but for the examples, which only its test runs.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Written {
     name: String,
     effect: Effect,
@@ -32,10 +28,6 @@ struct Written {
     description: String,
     /// JSON in a string: TOML tables would lose the order that the model reads.
     parameters: String,
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the lint of the files runs the examples"))]
-    accepts: Vec<String>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the lint of the files runs the examples"))]
-    rejects: Vec<String>,
 }
 
 /// Why a tool's file is not one.
@@ -55,8 +47,6 @@ impl Tool {
             card: ToolCard { name: written.name, description: written.description, parameters },
             effect: written.effect,
             modes: written.modes,
-            #[cfg(test)]
-            examples: (written.accepts, written.rejects),
             validator: OnceLock::new(),
         })
     }

@@ -147,7 +147,7 @@ pub(crate) fn unwritten(error: ApplyError) -> ToolFailure {
 }
 
 /// A refusal in words for the model.
-fn refused(path: &RepoPath, which: &str, refusal: Refusal) -> ToolFailure {
+pub(crate) fn refused(path: &RepoPath, which: &str, refusal: Refusal) -> ToolFailure {
     let (kind, message, hint) = match refusal {
         Refusal::Blank => {
             ("empty_search", "the search is blank".into(), "Give the lines to replace, copied from the file.".into())

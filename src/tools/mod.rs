@@ -4,6 +4,7 @@
 
 mod card;
 mod edit;
+mod patch;
 mod read;
 mod run;
 mod search;
@@ -82,13 +83,14 @@ pub struct Toolbox {
 }
 
 /// In the order in which a model is told of them.
-const BUILTIN: [&str; 6] = [
+const BUILTIN: [&str; 7] = [
     include_str!("../../tools/read.toml"),
     include_str!("../../tools/search.toml"),
     include_str!("../../tools/symbols.toml"),
     include_str!("../../tools/edit.toml"),
     include_str!("../../tools/write.toml"),
     include_str!("../../tools/run.toml"),
+    include_str!("../../tools/patch.toml"),
 ];
 
 /// A tool's work: words for the model either way.
@@ -133,6 +135,7 @@ impl Toolbox {
             "symbols" => arguments(call).and_then(|a| symbols::perform(bench, &a)),
             "edit" => arguments(call).and_then(|a| edit::perform(bench, a)),
             "write" => arguments(call).and_then(|a| write::perform(bench, &a)),
+            "patch" => arguments(call).and_then(|a| patch::perform(bench, &a)),
             "run" => arguments(call).and_then(|a| run::perform(bench, &a)),
             other => Err(failure("unknown_tool", format!("there is no tool `{other}`"), "")),
         };

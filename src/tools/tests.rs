@@ -4,6 +4,7 @@ mod checks;
 mod edit_cases;
 mod edits;
 mod outside;
+mod patches;
 mod reading;
 mod running;
 
@@ -13,6 +14,7 @@ use crate::protocol::tool::{ToolAnswer, ToolFailure};
 use crate::tools::{CheckedCall, Mode, Reads, Toolbox, Workbench};
 use serde_json::Value;
 use std::fs;
+use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 /// A project, the tools, and what one session has read.
@@ -77,4 +79,10 @@ impl Shop {
 
 fn check(toolbox: &Toolbox, name: &str, arguments: &str) -> Result<CheckedCall, ToolFailure> {
     toolbox.check(&Call { id: "1".into(), name: name.into(), arguments: arguments.into() }, Mode::CommandLine)
+}
+
+/// A file of the material that lies beside the project in development and in CI.
+fn shared(path: &str) -> Option<PathBuf> {
+    let beside = |dir: &Path| dir.join("shared").join(path);
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().skip(1).map(beside).find(|path| path.exists())
 }

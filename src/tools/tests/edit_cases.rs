@@ -1,17 +1,11 @@
 //! Edits as models write them, with the outcomes that are right, where that collection lies beside the project.
 
-use crate::tools::tests::Shop;
+use crate::tools::tests::{Shop, shared};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 /// Cases that must come out right. Measured; the rest need rungs that do not exist yet (line numbers, escapes, fences, punctuation).
 const RIGHT: usize = 85;
-
-fn collection() -> Option<PathBuf> {
-    let beside = |dir: &Path| dir.join("shared/data/edit-cases.jsonl");
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().skip(1).map(beside).find(|path| path.exists())
-}
 
 #[derive(Debug, PartialEq, Eq)]
 enum Score {
@@ -50,7 +44,7 @@ fn score(case: &Value) -> Option<Score> {
 
 #[test]
 fn nothing_is_applied_wrongly() {
-    let Some(path) = collection() else {
+    let Some(path) = shared("data/edit-cases.jsonl") else {
         eprintln!("skipped: no shared/data/edit-cases.jsonl beside the project");
         return;
     };

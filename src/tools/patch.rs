@@ -1,0 +1,120 @@
+//! `patch`: changes over several files, all of them or none.
+
+use crate::edit::apply::{self, Step};
+use crate::edit::patch::{self, FileChange, Hunk};
+use crate::path::RepoPath;
+use crate::protocol::tool::{Change, ChangeKind, ToolAnswer, ToolFailure};
+use crate::tools::edit::{refused, unwritten, warning};
+use crate::tools::seen::{self, File};
+use crate::tools::{Work, Workbench, failure};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Arguments {
+    patch: String,
+}
+
+/// What a patch comes to, before anything is written.
+#[derive(Default)]
+struct Plan {
+    steps: Vec<Step>,
+    changes: BTreeMap<RepoPath, ChangeKind>,
+    /// Text before and after, by path; a second update of a file starts from the first.
+    texts: BTreeMap<RepoPath, (String, String)>,
+}
+
+pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
+    let changes = patch::parse(&arguments.patch)
+        .map_err(|e| failure("patch", format!("this is no patch: {e}; nothing was changed"), "Send the whole patch."))?;
+    let mut plan = Plan::default();
+    for change in &changes {
+        plan.change(bench, change)?;
+    }
+    apply::all(&bench.root, &plan.steps).map_err(unwritten)?;
+    let mut words = String::from("patched");
+    for (path, kind) in &plan.changes {
+        let kind = match kind {
+            ChangeKind::Added => "added",
+            ChangeKind::Modified => "modified",
+            ChangeKind::Deleted => "deleted",
+        };
+        words.push_str(&format!("\n{path} {kind}"));
+    }
+    for (path, (before, after)) in &plan.texts {
+        if let Some(reads) = &mut bench.reads {
+            reads.refresh(path, after);
+        }
+        words.push_str(&warning(path, before, after));
+    }
+    let changes = plan.changes.into_iter().map(|(path, change)| Change { path: path.as_str().to_owned(), change }).collect();
+    Ok(ToolAnswer { changes, ..ToolAnswer::done(words) })
+}
+
+impl Plan {
+    fn change(&mut self, bench: &Workbench, change: &FileChange) -> Result<(), ToolFailure> {
+        match change {
+            FileChange::Add { path, content } => {
+                let path = self.free(bench, path)?;
+                self.write(path, ChangeKind::Added, String::new(), content.clone());
+            }
+            FileChange::Delete { path } => {
+                let file = self.load(bench, path)?;
+                self.steps.push(Step::Delete { path: file.path.as_str().to_owned() });
+                self.texts.remove(&file.path);
+                self.changes.insert(file.path, ChangeKind::Deleted);
+            }
+            FileChange::Update { path, to, hunks } => {
+                let file = self.load(bench, path)?;
+                let after = hunked(&file, hunks)?;
+                let (mut target, mut kind) = (file.path, ChangeKind::Modified);
+                if let Some(to) = to {
+                    let from = target;
+                    target = self.free(bench, to)?;
+                    self.steps.push(Step::Move { from: from.as_str().to_owned(), to: target.as_str().to_owned() });
+                    self.texts.remove(&from);
+                    self.changes.insert(from, ChangeKind::Deleted);
+                    kind = ChangeKind::Added;
+                }
+                self.write(target, kind, file.text, after);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, path: RepoPath, kind: ChangeKind, before: String, after: String) {
+        self.steps.push(Step::Write { path: path.as_str().to_owned(), content: after.clone() });
+        self.changes.entry(path.clone()).or_insert(kind);
+        self.texts.entry(path).or_insert((before, String::new())).1 = after;
+    }
+
+    /// The file as this patch has left it so far.
+    fn load(&self, bench: &Workbench, written: &str) -> Result<File, ToolFailure> {
+        let path = seen::locate(bench, written)?.path;
+        if let Some((_, text)) = self.texts.get(&path) {
+            return Ok(File { path, text: text.clone() });
+        }
+        let file = seen::load(bench, written)?;
+        seen::current(bench, &file)?;
+        Ok(file)
+    }
+
+    /// A path that nothing stands at.
+    fn free(&self, bench: &Workbench, written: &str) -> Result<RepoPath, ToolFailure> {
+        let place = seen::locate(bench, written)?;
+        if place.full.symlink_metadata().is_ok() || self.texts.contains_key(&place.path) {
+            return Err(failure("exists", format!("`{}` exists already; nothing was changed", place.path), "Update it instead."));
+        }
+        Ok(place.path)
+    }
+}
+
+fn hunked(file: &File, hunks: &[Hunk]) -> Result<String, ToolFailure> {
+    let mut text = file.text.clone();
+    for (at, hunk) in hunks.iter().enumerate() {
+        let which = format!("hunk {} of {}: ", at + 1, hunks.len());
+        text = patch::apply(&text, hunk).map_err(|refusal| refused(&file.path, &which, refusal))?.text;
+    }
+    Ok(text)
+}
