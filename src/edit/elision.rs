@@ -1,17 +1,11 @@
 //! Elision marks: `// ... existing code ...` in a replacement means "I left this out", and applying it deletes code.
 
-/// Phrases that only stand for code that was left out.
-const LEFT_OUT: [&str; 9] = [
-    "existing code",
-    "rest of the",
-    "rest of your",
-    "remains unchanged",
-    "remain unchanged",
-    "remains the same",
-    "remain the same",
-    "code unchanged",
-    "same as before",
-];
+/// Phrases that stand for left-out code where dots stand beside them.
+const LEFT_OUT: [&str; 4] = ["existing code", "rest of the", "rest of your", "same as before"];
+/// How a comment without dots begins or ends when it stands for left-out code.
+const BEGINS: [&str; 6] =
+    ["existing code", "rest of the code", "rest of your code", "rest of the file", "rest of the function", "rest of the class"];
+const ENDS: [&str; 5] = ["remains unchanged", "remain unchanged", "code unchanged", "remains the same", "remain the same"];
 /// Words that make a comment with dots at its start an elision.
 const WORDS: [&str; 9] = ["existing", "rest", "unchanged", "remaining", "remains", "same", "previous", "omitted", "other"];
 const OPENERS: [&str; 9] = ["{/*", "/*", "//", "<!--", "--", "#", ";", "%", "*"];
@@ -41,10 +35,11 @@ fn is_mark(line: &str) -> bool {
     if bare.is_empty() {
         return leads;
     }
-    let phrase = LEFT_OUT.iter().any(|p| bare.contains(p));
+    let sure = BEGINS.iter().any(|p| bare.starts_with(p)) || ENDS.iter().any(|p| bare.ends_with(p));
+    let phrase = sure || LEFT_OUT.iter().any(|p| bare.contains(p));
     if opener.is_some() {
-        return (leads && bare.split_whitespace().any(|w| WORDS.contains(&w)))
-            || (phrase && (leads || ends || bare.split(' ').count() <= 6));
+        let few = bare.split(' ').count() <= 7;
+        return (leads && bare.split_whitespace().any(|w| WORDS.contains(&w))) || (phrase && (leads || ends)) || (sure && few);
     }
     leads && ends && phrase
 }
@@ -79,6 +74,8 @@ mod tests {
             "def f(): ...",
             "...rest",
             "// handle the rest",
+            "# Rest of the world",
+            "// reuse existing code paths",
         ] {
             assert_eq!(added("x\n", line), None, "{line}");
         }

@@ -15,6 +15,8 @@ pub struct Nearest {
 const SHOWN: usize = 14;
 /// Pairs of the search's longest lines with every line of the file: enough to find the place, linear in the file.
 const ANCHORS: usize = 3;
+/// Larger texts are not looked through.
+const LARGEST: usize = 2 << 20;
 /// Below this share of common letter pairs, two lines have nothing to do with each other.
 const ALIKE: f32 = 0.5;
 
@@ -23,6 +25,9 @@ type Pairs = BTreeMap<(char, char), i32>;
 
 /// The window of the text that best resembles the search; `None` when nothing does. Linear in the text.
 pub fn nearest(flat: &str, search: &str) -> Option<Nearest> {
+    if flat.len() > LARGEST {
+        return None;
+    }
     let wanted: Vec<&str> = search.trim_matches('\n').lines().collect();
     let file: Vec<&str> = flat.lines().collect();
     let mut anchors: Vec<usize> = (0..wanted.len()).filter(|&i| wanted[i].trim().len() > 2).collect();

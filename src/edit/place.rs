@@ -100,7 +100,7 @@ pub fn place(text: &str, edit: &Edit) -> Result<Applied, Refusal> {
         let hits = rung();
         if !hits.is_empty() {
             let hit = choose(&lines, hits, edit.occurrence)?;
-            return apply(text, &lines, how, hit, (&search, &replace));
+            return apply(text, &lines, how, hit);
         }
     }
     if let Some(range) = cutting.first() {
@@ -122,18 +122,27 @@ fn choose(lines: &Lines, mut hits: Vec<Hit>, occurrence: Option<usize>) -> Resul
     }
 }
 
-fn apply(text: &str, lines: &Lines, how: How, hit: Hit, (search, replace): (&str, &str)) -> Result<Applied, Refusal> {
+fn apply(text: &str, lines: &Lines, how: How, hit: Hit) -> Result<Applied, Refusal> {
     let flat = lines.flat();
     let line = lines.number(hit.range.start);
-    // A call that is sent twice finds its search again where the replacement contains it.
-    let resent =
-        replace.match_indices(search).any(|(at, _)| hit.range.start >= at && flat[hit.range.start - at..].starts_with(replace));
-    if resent {
+    if resent(flat, &hit) {
         return Err(Refusal::AlreadyApplied { line });
     }
     let (range, replacement) = fit_end(flat, hit);
     let after = lines.splice(range, &replacement);
     if after == text { Err(Refusal::NoChange) } else { Ok(Applied { text: after, how, line }) }
+}
+
+/// A call that is sent twice finds its search again where the replacement, which stands there already, contains it.
+fn resent(flat: &str, hit: &Hit) -> bool {
+    let replacement = hit.replacement.trim_end_matches('\n');
+    let found = flat[hit.range.clone()].trim_end_matches('\n');
+    let stands = |at: usize| {
+        let start = hit.range.start.checked_sub(at)?;
+        let rest = flat.get(start..)?.strip_prefix(replacement)?;
+        Some(rest.is_empty() || !found.contains('\n') || rest.starts_with('\n'))
+    };
+    replacement.match_indices(found).any(|(at, _)| stands(at) == Some(true))
 }
 
 /// Makes the replacement end as the text that it replaces does: nothing is glued on, no blank line is left over.
@@ -170,11 +179,16 @@ fn in_word(c: char) -> bool {
     c == '_' || (c.is_alphanumeric() && !matches!(c, '\u{2e80}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..))
 }
 
+/// Whether one end of the range lies inside a word, or between a number and its decimals.
 fn cuts_word(flat: &str, range: &Range<usize>) -> bool {
+    let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
     let joined = |at: usize| {
-        let before = flat[..at].chars().next_back();
-        let after = flat[at..].chars().next();
-        before.is_some_and(in_word) && after.is_some_and(in_word)
+        let (mut before, mut after) = (flat[..at].chars().rev(), flat[at..].chars());
+        let (b, a) = (before.next(), after.next());
+        let word = b.is_some_and(in_word) && a.is_some_and(in_word);
+        let decimals =
+            (digit(b) && a == Some('.') && digit(after.next())) || (b == Some('.') && digit(a) && digit(before.next()));
+        word || decimals
     };
     joined(range.start) || joined(range.end)
 }

@@ -56,6 +56,8 @@ fn refusals_say_which() {
     check("x\ntimeout = 30\n", "timeout = 3", "timeout = 5", Err(Refusal::CutsWord { line: 2 }));
     check("a\nlet count = 2;\n", "let count = 1;", "let count = 2;", Err(Refusal::AlreadyApplied { line: 2 }));
     check("a\nb\n", "a\n", "a\nb\n", Err(Refusal::AlreadyApplied { line: 1 }));
+    check("    a()\n    b()\n    c()\n", "a()\nb()\n", "a()\nb()\nc()\n", Err(Refusal::AlreadyApplied { line: 1 }));
+    check("timeout = 3.5\n", "timeout = 3", "timeout = 5", Err(Refusal::CutsWord { line: 1 }));
     check("a\n", "zzzz\n", "y\n", Err(Refusal::Missing { nearest: None }));
 }
 
@@ -86,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_is_placed_panics(text in "[ab \t\r\n}]{0,40}", search in "[ab \t\r\n}]{0,8}", replace in "[ab \t\n}]{0,8}") {
+    fn nothing_that_is_placed_panics(text in "[abé \t\r\n}]{0,40}", search in "[abé \t\r\n}]{0,8}", replace in "[abé… \t\n}]{0,12}") {
         let _ = place(&text, &edit(&search, &replace));
     }
 }

@@ -81,7 +81,7 @@ pub fn run(command: &Command, cancel: &CancellationToken) -> Result<Finished, Sp
     let program = program(command);
     let watch = |source| SpawnError::Watch { program: program.clone(), source };
     let group = Pid::from_child(&child);
-    let exit = watch_exit(group).map_err(watch)?;
+    let exit = watch_exit(group).inspect_err(|_| _ = kill_process_group(group, Signal::KILL)).map_err(watch)?;
     let mut watched =
         Watched { output, exit, captured: Captured::new(command.keep, command.log.clone()), ended: false, open: true };
     let stopped = watched.until_end(started + command.limit, cancel).map_err(watch);
@@ -92,6 +92,8 @@ pub fn run(command: &Command, cancel: &CancellationToken) -> Result<Finished, Sp
     }
     // Also after a normal end: what runs on in the background would outlive the answer that speaks of it.
     let _ = kill_process_group(group, Signal::KILL);
+    // The command itself may have changed its group.
+    let _ = child.kill();
     let drained = watched.drain(Instant::now() + DRAIN);
     let status = child.wait().map_err(watch)?;
     drained.map_err(watch)?;

@@ -27,8 +27,11 @@ pub(crate) fn locate(bench: &Workbench, written: &str) -> Result<Place, ToolFail
     match bench.root.resolve(written) {
         Ok((path, full)) => {
             // Read by one name and edited by another, a file is still one file.
-            let real = full.canonicalize().ok().and_then(|real| bench.root.parse(real.to_str()?).ok());
-            Ok(Place { path: real.unwrap_or(path), full })
+            let real = full
+                .canonicalize()
+                .ok()
+                .and_then(|real| Some(Place { path: bench.root.parse(real.to_str()?).ok()?, full: real }));
+            Ok(real.unwrap_or(Place { path, full }))
         }
         Err(error) => Err(outside(bench, written, &error)),
     }

@@ -55,11 +55,26 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
         return Ok(ToolAnswer::done(format!("no file at `{}` is in a language that symbols knows; use search", place.path)));
     }
     let mut hunt = Hunt { tagger: Tagger::default(), left: PARSED, found: Vec::new(), cut: 0 };
+    let mut without = Vec::new();
     for (language, file) in &files {
         if bench.cancel.is_cancelled() {
             return Err(failure("cancelled", "the search for symbols was cancelled", ""));
         }
-        hunt.file(*language, file, query.as_deref());
+        // A file that cannot be read as text has no symbols.
+        let Ok(text) = std::fs::read_to_string(&file.full) else { continue };
+        // Parsing is a hundred times as dear as looking.
+        if query.as_deref().is_some_and(|q| !text.to_lowercase().contains(q)) {
+            without.push((*language, file));
+        } else {
+            hunt.file(*language, file, &text, query.as_deref());
+        }
+    }
+    // Only when no name contains the query may its letters stand apart.
+    if hunt.found.is_empty() {
+        for (language, file) in without.into_iter().take_while(|_| !bench.cancel.is_cancelled()) {
+            let text = std::fs::read_to_string(&file.full).unwrap_or_default();
+            hunt.file(language, file, &text, query.as_deref());
+        }
     }
     Ok(ToolAnswer::done(hunt.words(query.as_deref(), place.path.to_string().as_str())))
 }
@@ -74,19 +89,13 @@ struct Hunt {
 }
 
 impl Hunt {
-    fn file(&mut self, language: Language, file: &Found, query: Option<&str>) {
-        // A file that cannot be read as text has no symbols.
-        let Ok(text) = std::fs::read_to_string(&file.full) else { return };
-        // Parsing is a hundred times as dear as looking: a name must have its letters in the text at the least.
-        if query.is_some_and(|q| matching(q, &text.to_lowercase()).is_none()) {
-            return;
-        }
+    fn file(&mut self, language: Language, file: &Found, text: &str, query: Option<&str>) {
         if self.left < file.bytes {
             self.cut += 1;
             return;
         }
         self.left -= file.bytes;
-        for symbol in self.tagger.symbols(language, &text) {
+        for symbol in self.tagger.symbols(language, text) {
             let how = query.map_or(Some(Match::Whole), |q| matching(q, &symbol.name.to_lowercase()));
             if let Some(how) = how {
                 self.found.push((how, file.path.to_string(), symbol));

@@ -123,3 +123,15 @@ fn definitions_are_found_by_name_and_by_letters() {
     assert_eq!(shop.fails("symbols", json!({})).0, "arguments");
     assert!(shop.ok("symbols", json!({"path":"c.txt"})).contains("use search"));
 }
+
+#[test]
+fn a_link_inside_the_project_is_the_file_it_points_at() {
+    let mut shop = Shop::new(&[("real.rs", "fn a() {}\n")]);
+    std::os::unix::fs::symlink("real.rs", shop.bench.root.as_path().join("link.rs")).unwrap();
+    assert!(shop.ok("read", json!({"path":"link.rs"})).starts_with("real.rs lines 1-1"));
+    assert!(shop.ok("search", json!({"pattern":"fn a","path":"link.rs"})).contains("real.rs\n1: fn a"));
+    shop.ok("edit", json!({"path":"real.rs","search":"fn a","replace":"fn b"}));
+    shop.ok("edit", json!({"path":"link.rs","search":"fn b","replace":"fn c"}));
+    assert_eq!(shop.file("real.rs"), "fn c() {}\n");
+    assert!(shop.bench.root.as_path().join("link.rs").symlink_metadata().unwrap().is_symlink());
+}
