@@ -275,8 +275,9 @@ fn a_thought_over_its_budget_is_ended_and_the_answer_begins() {
             let auto = TurnRequest { thinking: true, choice: ToolChoice::Auto, thinking_budget: Some(budget), ..request(opening(), seed) };
             let reply = turn(&mut loaded.engine, &auto);
             let thought = loaded.engine.count(&reply.thinking).unwrap();
-            // The budget counts tokens as drawn; the same text may tokenize into a few more.
-            assert!(thought <= budget + Tokens(6), "{}: {thought} tokens of {:?}", one.template, reply.thinking);
+            // The budget counts tokens as drawn: noise that is no UTF-8 comes back as up to three tokens for each. The turn
+            // itself may have 400.
+            assert!(thought.0 <= 3 * budget.0 + 4, "{}: {thought} tokens of {:?}", one.template, reply.thinking);
             cut += usize::from(thought >= budget && !reply.text.is_empty());
         }
         assert!(cut > 0, "{}: thoughts were ended and answers followed", one.template);

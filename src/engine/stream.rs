@@ -49,7 +49,11 @@ impl TurnText {
     /// Parses the whole text and hands out the rest. `extent` is `Partial` for a turn that was cut.
     pub fn finish(mut self, prompt: &Prompt, extent: Extent, sink: &mut dyn FnMut(Delta)) -> Parsed {
         let text = String::from_utf8_lossy(&self.bytes).into_owned();
-        let parsed = prompt.parse(&text, extent).or_else(|_| prompt.parse(&text, Extent::Partial)).unwrap_or_default();
+        let parsed = prompt
+            .parse(&text, extent)
+            .or_else(|_| prompt.parse(&without_blank_ends(&text), extent))
+            .or_else(|_| prompt.parse(&text, Extent::Partial))
+            .unwrap_or_default();
         // Output that fits no dialect is still the model's answer.
         let parsed = if parsed == Parsed::default() { Parsed { text, ..parsed } } else { parsed };
         self.emit(parsed.clone(), sink);
@@ -71,4 +75,13 @@ impl TurnText {
         }
         self.shown.calls = parsed.calls;
     }
+}
+
+/// Drops blank lines before the ends of calls: llama.cpp's grammars allow them in GLM's dialect, its parser does not
+/// (seen at 0.1.161; `tests/embedded.rs` meets it).
+fn without_blank_ends(text: &str) -> String {
+    const END: &str = "</tool_call>";
+    let parts: Vec<_> = text.split(END).collect();
+    let (last, calls) = parts.split_last().unwrap_or((&"", &[]));
+    calls.iter().map(|call| format!("{}\n{END}", call.trim_end())).chain([(*last).to_owned()]).collect()
 }
