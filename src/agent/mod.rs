@@ -1,23 +1,60 @@
 //! The loop: decides what happens next (`run`, pure), and has it done (`drive`, the one performer).
 //!
-//! Front ends see two things: the task they hand in and the events that come out.
+//! Front ends see two things: the task they hand in and the events that come out. Whoever folds those events (see
+//! `sessions::fold::follow`) holds the conversation, which is why the session log is only one more reader of them.
 
+pub mod approval;
+pub mod drive;
+mod intake;
+pub mod limits;
+pub mod nudges;
+mod repeats;
+pub mod run;
+#[cfg(test)]
+mod tests;
+
+use crate::agent::approval::{Approve, ByPolicy, Policy};
+use crate::agent::drive::Driver;
+use crate::agent::limits::{Limits, Spent};
 use crate::engine::Engine;
 use crate::path::Root;
 use crate::protocol::event::{Event, Outcome};
-use crate::protocol::message::Message;
-use crate::protocol::tool::Change;
-use crate::tools::{Mode, Toolbox};
+use crate::protocol::message::{Call, Message};
+use crate::protocol::tool::{Change, ToolAnswer, ToolFailure};
+use crate::protocol::turn::{Sampling, ToolCard};
+use crate::tools::{CheckedCall, Mode, Toolbox, Workbench};
 use crate::units::Tokens;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// An agent at work: an engine, its tools, and where it writes down what was said.
-pub struct Agent {
+/// An agent at work: an engine, its tools, and what stops it.
+pub struct Agent<T = Toolbox> {
     pub engine: Box<dyn Engine>,
-    pub toolbox: Toolbox,
+    /// Shared with the thread that a call runs on.
+    pub toolbox: Arc<T>,
     pub cancel: CancellationToken,
+}
+
+/// What the loop needs of tools. `check` is pure; `perform` blocks and ends soon after `bench.cancel`.
+pub trait Tools: Send + Sync + 'static {
+    fn cards(&self, mode: Mode) -> Vec<ToolCard>;
+    fn check(&self, call: &Call, mode: Mode) -> Result<CheckedCall, ToolFailure>;
+    fn perform(&self, bench: &mut Workbench, call: &CheckedCall) -> ToolAnswer;
+}
+
+impl Tools for Toolbox {
+    fn cards(&self, mode: Mode) -> Vec<ToolCard> {
+        Self::cards(self, mode)
+    }
+
+    fn check(&self, call: &Call, mode: Mode) -> Result<CheckedCall, ToolFailure> {
+        Self::check(self, call, mode)
+    }
+
+    fn perform(&self, bench: &mut Workbench, call: &CheckedCall) -> ToolAnswer {
+        Self::perform(self, bench, call)
+    }
 }
 
 /// One run of the loop.
@@ -28,17 +65,21 @@ pub struct Task {
     /// The conversation so far: the system prompt, the environment, the person's words.
     pub opening: Vec<Message>,
     pub limits: Limits,
+    pub generation: Generation,
+    pub approval: Policy,
     /// Where whole logs of commands go.
     pub logs: PathBuf,
 }
 
-/// What a run may cost. `None`: unbounded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    pub steps: Option<u32>,
-    pub time: Option<Duration>,
-    /// Prompt tokens that were processed plus tokens generated.
-    pub tokens: Option<Tokens>,
+/// How each turn is generated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Generation {
+    pub sampling: Sampling,
+    /// The most tokens of one turn, thinking included. Also what is kept free for it in the window.
+    pub max_tokens: Tokens,
+    /// The most tokens of thinking in one turn. `None`: unbounded.
+    pub thinking_budget: Option<Tokens>,
+    pub thinking: bool,
 }
 
 /// What a run came to.
@@ -47,21 +88,21 @@ pub struct Report {
     pub outcome: Outcome,
     pub steps: u32,
     pub tokens: Spent,
+    /// Every file that was touched, once, with what became of it over the whole run.
     pub changes: Vec<Change>,
 }
 
-/// Tokens over a whole run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Spent {
-    pub prompt: Tokens,
-    pub prefilled: Tokens,
-    pub reused: Tokens,
-    pub generated: Tokens,
-}
+impl<T: Tools> Agent<T> {
+    /// Runs the loop to its end; what `task.approval` does not allow is denied. Every event reaches `sink` in order and
+    /// before the next step, the last is `Event::Done`.
+    pub async fn work(&mut self, task: Task, sink: &mut (dyn FnMut(&Event) + Send)) -> Report {
+        let mut policy = ByPolicy(task.approval);
+        self.work_asking(task, &mut policy, sink).await
+    }
 
-impl Agent {
-    /// Runs the loop to its end. Every event reaches `sink` in order; the session log is written before the next step.
-    pub async fn work(&mut self, _task: Task, _sink: &mut (dyn FnMut(&Event) + Send)) -> Report {
-        todo!()
+    /// Runs the loop as [`Agent::work`] does, but asks `approver` about every call that has an effect.
+    pub async fn work_asking(&mut self, task: Task, approver: &mut dyn Approve, sink: &mut (dyn FnMut(&Event) + Send)) -> Report {
+        let engine = self.engine.as_mut();
+        Driver { engine, tools: Arc::clone(&self.toolbox), approver, sink, cancel: &self.cancel }.work(task).await
     }
 }

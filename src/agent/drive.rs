@@ -1,0 +1,288 @@
+//! The one performer: has done what `run` decides, and reports back what came of it.
+//!
+//! The engine is awaited, tools run on a thread of their own, and every wait ends within 300 ms of a cancel. The events reach
+//! the sink between two steps, so whatever reads them (the session log) is never behind what happens next.
+
+use crate::agent::approval::Approve;
+use crate::agent::nudges::{Clipped, Nudge, Voice};
+use crate::agent::run::{Admitted, Fit, Run, Start, Step};
+use crate::agent::{Report, Task, Tools};
+use crate::context::clip::{ClipError, Cut, Fitted, clip};
+use crate::engine::{Engine, EngineError};
+use crate::protocol::event::Event;
+use crate::protocol::tool::ToolAnswer;
+use crate::protocol::turn::{Delta, TurnRequest};
+use crate::tools::{CheckedCall, Reads, Workbench};
+use crate::units::Tokens;
+use serde_json::Value;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How long an engine or a tool may take to end by itself once it is told to. Then it is left behind.
+const GRACE: Duration = Duration::from_millis(200);
+/// The most seconds of a command in a run without a limit of time.
+const COMMAND_SECONDS: u64 = 600;
+
+/// What a performer works with.
+pub struct Driver<'a, T> {
+    pub engine: &'a mut dyn Engine,
+    pub tools: Arc<T>,
+    pub approver: &'a mut dyn Approve,
+    pub sink: &'a mut (dyn FnMut(&Event) + Send),
+    pub cancel: &'a CancellationToken,
+}
+
+/// A task under way.
+struct Job<'a> {
+    task: &'a Task,
+    started: Instant,
+    /// Stops everything: the person's cancel, or the limit of time.
+    halt: &'a CancellationToken,
+    reads: Reads,
+}
+
+impl<T: Tools> Driver<'_, T> {
+    /// Performs a task to its end.
+    pub async fn work(mut self, task: Task) -> Report {
+        let halt = self.cancel.child_token();
+        let job = Job { task: &task, started: Instant::now(), halt: &halt, reads: Reads::default() };
+        let mut work = pin!(self.perform(job));
+        let Some(time) = task.limits.time else { return work.await };
+        tokio::select! {
+            biased;
+            report = &mut work => report,
+            () = tokio::time::sleep(time) => {
+                halt.cancel();
+                work.await
+            }
+        }
+    }
+
+    async fn perform(&mut self, mut job: Job<'_>) -> Report {
+        let mut run = self.start(&job).await;
+        loop {
+            run.on_tick(job.started.elapsed());
+            let step = run.next();
+            for event in run.events() {
+                (self.sink)(&event);
+            }
+            match step {
+                Step::Done(outcome) => {
+                    let cost = run.cost();
+                    return Report { outcome, steps: cost.steps, tokens: cost.tokens, changes: run.changes().to_vec() };
+                }
+                _ if job.halt.is_cancelled() => run.on_halt(),
+                Step::Infer(request) => self.infer(&mut run, &job, &request).await,
+                Step::Ask(call) => match ended(job.halt, Duration::ZERO, self.approver.ask(&call)).await {
+                    Some(verdict) => run.on_permission(verdict),
+                    None => run.on_halt(),
+                },
+                Step::Perform(call) => self.call(&mut run, &mut job, call).await,
+                Step::Fit(fit) => self.fit(&mut run, &mut job, fit).await,
+            }
+        }
+    }
+
+    /// Makes the engine ready, and begins with what it is.
+    async fn start(&mut self, job: &Job<'_>) -> Run {
+        let sink = &mut *self.sink;
+        let ready = ended(job.halt, GRACE, self.engine.ready(&mut |delta| sink(&Event::Delta(delta)), job.halt)).await;
+        let window = match &ready {
+            Some(Ok(info)) => info.window,
+            _ => None,
+        };
+        let Task { opening, generation, limits, mode, .. } = job.task;
+        let cards = self.tools.cards(*mode);
+        let mut run = Run::new(Start { opening: opening.clone(), cards, generation: *generation, limits: *limits, window });
+        match ready {
+            Some(Err(error)) if !job.halt.is_cancelled() => run.on_engine_error(&error),
+            Some(Ok(_)) => {}
+            _ => job.stop(&mut run),
+        }
+        run
+    }
+
+    async fn infer(&mut self, run: &mut Run, job: &Job<'_>, request: &TurnRequest) {
+        let sink = &mut *self.sink;
+        let mut sink = |delta| sink(&Event::Delta(delta));
+        let reply = ended(job.halt, GRACE, self.engine.turn(request, &mut sink, job.halt)).await;
+        run.on_tick(job.started.elapsed());
+        match reply {
+            Some(Ok(reply)) => run.on_reply(reply, |call| self.tools.check(call, job.task.mode)),
+            Some(Err(error)) if !job.halt.is_cancelled() => run.on_engine_error(&error),
+            _ => run.on_halt(),
+        }
+    }
+
+    /// Performs a call on a thread of its own. A tool that does not end in time is left behind with its bench.
+    async fn call(&mut self, run: &mut Run, job: &mut Job<'_>, call: CheckedCall) {
+        let mut bench = job.bench();
+        let (tools, performed) = (Arc::clone(&self.tools), call.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let answer = tools.perform(&mut bench, &performed);
+            (answer, bench.reads)
+        });
+        let answer = match ended(job.halt, GRACE, work).await {
+            None => return job.stop(run),
+            Some(Ok((answer, reads))) => {
+                job.reads = reads.unwrap_or_default();
+                answer
+            }
+            Some(Err(_)) => ToolAnswer::failed("crashed", run.voice().say(&Nudge::Crashed { tool: &call.name }), ""),
+        };
+        self.admit(run, job, &call, answer).await;
+    }
+
+    /// Makes a result fit its share of the room before the model sees it.
+    async fn admit(&mut self, run: &mut Run, job: &mut Job<'_>, call: &CheckedCall, answer: ToolAnswer) {
+        let whole = Admitted { text: answer.text.clone(), tokens: Tokens::ZERO };
+        let Some(limit) = run.share() else { return run.on_answer(answer, whole) };
+        let asked = Asked { tool: &call.name, arguments: &call.arguments };
+        let fitted = shorten(self.engine, run.voice(), &asked, (&answer.text, limit));
+        match ended(job.halt, GRACE, fitted).await {
+            Some(Ok(Fitted { clipped: Some(text), tokens })) => {
+                job.forget_whole(&asked);
+                run.on_answer(answer, Admitted { text, tokens });
+            }
+            Some(Ok(Fitted { clipped: None, tokens })) => run.on_answer(answer, Admitted { tokens, ..whole }),
+            Some(Err(ClipError::NoRoom { need, .. })) => {
+                let text = run.voice().say(&Nudge::NoRoom);
+                run.on_answer(answer, Admitted { text, tokens: Tokens::ZERO });
+                run.on_no_room(need);
+            }
+            // The run ends here, but the call was performed: what it said is kept.
+            Some(Err(ClipError::Count(error))) => {
+                run.on_answer(answer, whole);
+                run.on_engine_error(&error);
+            }
+            None => {
+                run.on_answer(answer, whole);
+                job.stop(run);
+            }
+        }
+    }
+
+    /// Shortens results that are in the conversation already, each by the same fraction.
+    async fn fit(&mut self, run: &mut Run, job: &mut Job<'_>, fit: Fit) {
+        match self.shortened(run.voice(), job, fit).await {
+            Ok((shortened, freed)) => {
+                let text = format!("the window is full: the latest results were shortened by {freed} tokens");
+                (self.sink)(&Event::Delta(Delta::Notice { text }));
+                run.on_fit(shortened, freed);
+            }
+            Err(ClipError::NoRoom { .. }) => run.on_no_room(Tokens::ZERO),
+            Err(ClipError::Count(error)) => run.on_engine_error(&error),
+        }
+    }
+
+    async fn shortened(&mut self, voice: &Voice, job: &mut Job<'_>, fit: Fit) -> Result<Shortened, ClipError<EngineError>> {
+        let mut sizes = Vec::with_capacity(fit.results.len());
+        for result in &fit.results {
+            sizes.push(self.engine.count(&result.text).await?);
+        }
+        let total: Tokens = sizes.iter().copied().sum();
+        let kept = fit.excess.map_or(Tokens(total.0 / 2), |excess| total - excess);
+        let (mut shortened, mut freed) = (Vec::new(), Tokens::ZERO);
+        for (result, size) in fit.results.into_iter().zip(sizes) {
+            let share = u64::from(size.0) * u64::from(kept.0) / u64::from(total.0.max(1));
+            let limit = Tokens(u32::try_from(share).unwrap_or(u32::MAX));
+            let arguments = serde_json::from_str(&result.call.arguments).unwrap_or(Value::Null);
+            let asked = Asked { tool: &result.call.name, arguments: &arguments };
+            let fitted = shorten(self.engine, voice, &asked, (&result.text, limit)).await?;
+            if let Some(text) = fitted.clipped {
+                job.forget_whole(&asked);
+                shortened.push((result.at, text));
+                freed += size - fitted.tokens;
+            }
+        }
+        Ok((shortened, freed))
+    }
+}
+
+/// Shorter texts with their places in the conversation, and the tokens that they free.
+type Shortened = (Vec<(usize, String)>, Tokens);
+
+impl Job<'_> {
+    fn stop(&self, run: &mut Run) {
+        run.on_tick(self.started.elapsed());
+        run.on_halt();
+    }
+
+    /// Makes the bench for one call, which takes the session's reads along.
+    fn bench(&mut self) -> Workbench {
+        let left = self.task.limits.time.map(|time| time.saturating_sub(self.started.elapsed()));
+        Workbench {
+            root: self.task.root.clone(),
+            reads: Some(std::mem::take(&mut self.reads)),
+            logs: self.task.logs.clone(),
+            max_seconds: left.map_or(COMMAND_SECONDS, |left| left.as_secs().clamp(1, COMMAND_SECONDS)),
+            cancel: self.halt.clone(),
+        }
+    }
+
+    /// Notes that the model did not see the whole of a file after all, so that it may not overwrite it.
+    fn forget_whole(&mut self, asked: &Asked) {
+        let root = &self.task.root;
+        let real = |path: &str| root.resolve(path).ok()?.1.canonicalize().ok();
+        let Some(path) = asked.arguments["path"].as_str().filter(|_| asked.tool == READ).and_then(real) else { return };
+        let known = path.to_str().and_then(|path| root.parse(path).ok());
+        if let Some(seen) = known.and_then(|path| self.reads.0.get_mut(path.as_str())) {
+            seen.whole = false;
+        }
+    }
+}
+
+/// The tool that can be asked for a range of lines.
+const READ: &str = "read";
+
+/// What was asked of a tool.
+struct Asked<'a> {
+    tool: &'a str,
+    arguments: &'a Value,
+}
+
+impl Asked<'_> {
+    /// Says what a cut took away, in terms of what was asked.
+    fn missing(&self, cut: &Cut) -> Clipped {
+        let mid_line = cut.mid_line && cut.first == cut.last;
+        let wanted = self.tool == READ && !mid_line;
+        let (start, end) = wanted.then(|| file_lines(cut)).flatten().unzip();
+        let Cut { first, last, lines, whole, limit, .. } = *cut;
+        Clipped { first, last, lines, whole: whole.0, limit: limit.0, start, end, mid_line }
+    }
+}
+
+/// The lines of the file that were cut from what `read` gave. Its first line says what follows: `PATH lines 1-20 of 40`;
+/// what it says of a directory has no such lines.
+fn file_lines(cut: &Cut) -> Option<(usize, usize)> {
+    let (_, numbers) = cut.text.lines().next()?.rsplit_once(" lines ")?;
+    let (from, to) = numbers.split_once(" of ")?.0.split_once('-')?;
+    let (from, to): (usize, usize) = (from.parse().ok()?, to.parse().ok()?);
+    // The second line of the result is the first of the file.
+    let line = |at: usize| (from + at.saturating_sub(2)).min(to);
+    Some((line(cut.first), line(cut.last)))
+}
+
+async fn shorten(
+    engine: &mut dyn Engine,
+    voice: &Voice,
+    asked: &Asked<'_>,
+    (text, limit): (&str, Tokens),
+) -> Result<Fitted, ClipError<EngineError>> {
+    let say = |cut: &Cut| voice.say(&Nudge::Clipped(asked.missing(cut)));
+    clip(text, limit, say, async |text: &str| engine.count(text).await).await
+}
+
+/// Waits for `work`. `None`: it did not end within `grace` after `halt`.
+async fn ended<T>(halt: &CancellationToken, grace: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = async {
+            halt.cancelled().await;
+            tokio::time::sleep(grace).await;
+        } => None,
+    }
+}

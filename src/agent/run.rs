@@ -1,0 +1,469 @@
+//! The loop as a state machine: told what happened, it says what to do next, and performs nothing.
+//!
+//! It has no clock, engine or disk; time is told to it. What it decides becomes events, and the conversation is nothing but the
+//! fold of those events, so the session log cannot disagree with what the model saw. Its one invariant: in the
+//! conversation, every call is answered exactly once, in order, directly behind the turn that made it.
+
+use crate::agent::intake::{self, Ids, failed};
+use crate::agent::limits::{Cost, Limits};
+use crate::agent::nudges::{Nudge, Voice};
+use crate::agent::repeats::{Again, Repeats};
+use crate::agent::{Generation, approval::Verdict};
+use crate::context::budget::Budget;
+use crate::engine::EngineError;
+use crate::protocol::event::{Event, Outcome};
+use crate::protocol::message::{Call, Message};
+use crate::protocol::tool::{Change, ChangeKind, ToolAnswer, ToolFailure};
+use crate::protocol::turn::{Reply, Stop, ToolCard, TurnRequest, Usage};
+use crate::sessions::fold::follow;
+use crate::tools::{CheckedCall, Effect};
+use crate::units::Tokens;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Replies in a row of which no call could be run, after which the run has failed.
+const MALFORMED: u32 = 3;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Have the model make a turn, and tell [`Run::on_reply`] or [`Run::on_engine_error`].
+    Infer(TurnRequest),
+    /// Ask whether the call may run, and tell [`Run::on_permission`].
+    Ask(CheckedCall),
+    /// Run the call, make its result fit, and tell [`Run::on_answer`].
+    Perform(CheckedCall),
+    /// The conversation is too long: shorten the latest results, and tell [`Run::on_fit`].
+    Fit(Fit),
+    Done(Outcome),
+}
+
+/// Results that are in the conversation already and have to become shorter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fit {
+    pub results: Vec<Overlong>,
+    /// By how many tokens. `None`: nobody knows, half is a try.
+    pub excess: Option<Tokens>,
+}
+
+/// A result in the conversation, with the call that it answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overlong {
+    /// Its place in the conversation.
+    pub at: usize,
+    pub call: Call,
+    pub text: String,
+}
+
+/// What a run starts from.
+#[derive(Clone, Debug)]
+pub struct Start {
+    pub opening: Vec<Message>,
+    /// The tools on offer, in the order in which the model is told of them.
+    pub cards: Vec<ToolCard>,
+    pub generation: Generation,
+    pub limits: Limits,
+    /// The window, if it is known.
+    pub window: Option<Tokens>,
+}
+
+/// A result as the model is to see it, made to fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    pub text: String,
+    pub tokens: Tokens,
+}
+
+/// A call of the last turn that has no answer yet.
+#[derive(Debug)]
+enum Pending {
+    Refused(Call, ToolAnswer),
+    Wanted(Call, CheckedCall),
+    Allowed(Call, CheckedCall),
+}
+
+/// What went wrong since the last call that ran.
+#[derive(Clone, Copy, Debug, Default)]
+struct Strikes {
+    malformed: u32,
+    empty: u32,
+    cut: u32,
+    repetition: u32,
+}
+
+/// A run of the loop.
+pub struct Run {
+    cards: Vec<ToolCard>,
+    generation: Generation,
+    limits: Limits,
+    messages: Vec<Message>,
+    events: Vec<Event>,
+    budget: Budget,
+    cost: Cost,
+    changes: Vec<Change>,
+    ids: Ids,
+    pending: VecDeque<Pending>,
+    fit: Option<Fit>,
+    repeats: Repeats,
+    strikes: Strikes,
+    /// The last turn was asked for again after an overflow.
+    refitted: bool,
+    /// The next turn is made without thinking.
+    hush: bool,
+    /// The tool that was denied since something was last done.
+    denied: Option<String>,
+    outcome: Option<Outcome>,
+    voice: Voice,
+}
+
+impl Run {
+    /// Starts a run.
+    pub fn new(start: Start) -> Self {
+        let Start { opening, cards, generation, limits, window } = start;
+        Self {
+            ids: Ids::of(&opening),
+            budget: Budget::new(window, generation.max_tokens),
+            messages: opening,
+            cards,
+            generation,
+            limits,
+            events: Vec::new(),
+            cost: Cost::default(),
+            changes: Vec::new(),
+            pending: VecDeque::new(),
+            fit: None,
+            repeats: Repeats::default(),
+            strikes: Strikes::default(),
+            refitted: false,
+            hush: false,
+            denied: None,
+            outcome: None,
+            voice: Voice::new(),
+        }
+    }
+
+    /// The conversation so far.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// What the run has cost.
+    pub fn cost(&self) -> &Cost {
+        &self.cost
+    }
+
+    /// The files that were touched, each once.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// The sentences of the loop, for texts that the performer composes.
+    pub fn voice(&self) -> &Voice {
+        &self.voice
+    }
+
+    /// The most tokens that the result of the call under way may take. `None`: the window is not known.
+    pub fn share(&self) -> Option<Tokens> {
+        let waiting = self.pending.iter().filter(|pending| !matches!(pending, Pending::Refused(..))).count();
+        self.budget.share(waiting)
+    }
+
+    /// Takes the events that came up since the last time.
+    pub fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Says what to do next. Until that is reported back, it says the same again.
+    pub fn next(&mut self) -> Step {
+        while self.outcome.is_none() {
+            if let Some(fit) = &self.fit {
+                return Step::Fit(fit.clone());
+            }
+            match self.pending.pop_front() {
+                None => match self.limits.reached(&self.cost) {
+                    Some(reason) => self.end(Outcome::Budget { reason }),
+                    None => return Step::Infer(self.request()),
+                },
+                Some(Pending::Refused(call, answer)) => self.say_called(&call, answer),
+                Some(Pending::Allowed(call, checked)) => {
+                    let step = Step::Perform(checked.clone());
+                    self.pending.push_front(Pending::Allowed(call, checked));
+                    return step;
+                }
+                Some(Pending::Wanted(call, checked)) => {
+                    if let Some(step) = self.consider(call, checked) {
+                        return step;
+                    }
+                }
+            }
+        }
+        Step::Done(self.outcome.clone().expect("the loop above ends only with an outcome"))
+    }
+
+    /// Takes a turn of the model. `check` checks a call against its tool.
+    pub fn on_reply(&mut self, reply: Reply, check: impl Fn(&Call) -> Result<CheckedCall, ToolFailure>) {
+        let Reply { text, thinking, calls, stop, usage } = reply;
+        (self.refitted, self.hush) = (false, false);
+        self.cost.steps += 1;
+        self.cost.tokens.add(&usage);
+        self.budget.settle(&usage);
+        let calls = if stop == Stop::Cancelled { Vec::new() } else { calls };
+        let taken = intake::take(calls, stop, &mut self.ids);
+        let calls: Vec<Call> = taken.iter().map(|taken| taken.call.clone()).collect();
+        let said = Said { text: text.clone(), thought: !thinking.trim().is_empty(), stop, usage };
+        self.say(Event::Turn { step: self.cost.steps, text, thinking, calls, usage });
+        if stop == Stop::Cancelled {
+            return self.on_halt();
+        }
+        if taken.is_empty() {
+            return self.without_calls(said);
+        }
+        let mut bad: Option<String> = None;
+        for taken in taken {
+            let refusal = match &bad {
+                Some(after) => Err(failed("skipped", &self.voice, &Nudge::Skipped { after })),
+                None => taken.check(&self.voice, &check),
+            };
+            self.pending.push_back(match refusal {
+                Ok(checked) => Pending::Wanted(taken.call, checked),
+                Err(answer) => {
+                    bad.get_or_insert_with(|| taken.call.name.clone());
+                    Pending::Refused(taken.call, answer)
+                }
+            });
+        }
+        if bad.is_some() && self.pending.iter().all(|pending| matches!(pending, Pending::Refused(..))) {
+            self.strikes.malformed += 1;
+        }
+        if stop == Stop::Length && self.budget.filled_by(&usage) {
+            self.end(self.full(usage.prompt + usage.generated));
+        } else if self.strikes.malformed >= MALFORMED {
+            let reason = format!("the model made no call that could be run in {MALFORMED} turns in a row");
+            self.end(Outcome::Failed { reason });
+        }
+    }
+
+    /// Takes an engine's failure. One overflow is met by shortening the latest results; everything else ends the run.
+    pub fn on_engine_error(&mut self, error: &EngineError) {
+        let EngineError::Overflow { prompt, window } = error else {
+            return self.end(Outcome::Engine { reason: error.to_string() });
+        };
+        self.budget.learn(*prompt, *window);
+        let need = self.budget.used();
+        let results = self.latest_results();
+        if self.refitted || results.is_empty() {
+            return self.end(self.full(need));
+        }
+        // The eighth is a margin for engines whose count is an estimate.
+        let excess = self.budget.window().map(|window| need + self.budget.reserve() - window);
+        let excess = excess.filter(|excess| *excess > Tokens::ZERO).map(|excess| excess + Tokens(excess.0 / 8));
+        self.refitted = true;
+        self.fit = Some(Fit { results, excess });
+    }
+
+    /// Takes the shortened results, each with its place, and how many tokens that freed.
+    pub fn on_fit(&mut self, shortened: Vec<(usize, String)>, freed: Tokens) {
+        self.fit = None;
+        self.budget.release(freed);
+        for (at, shorter) in shortened {
+            if let Some(Message::Tool { text, .. }) = self.messages.get_mut(at) {
+                *text = shorter;
+            }
+        }
+    }
+
+    /// Takes the word that no more can be made to fit: beyond what is used, `more` tokens are needed at least.
+    pub fn on_no_room(&mut self, more: Tokens) {
+        self.fit = None;
+        self.end(self.full(self.budget.used() + more + self.budget.reserve()));
+    }
+
+    /// Takes the verdict on the call that was asked about.
+    pub fn on_permission(&mut self, verdict: Verdict) {
+        let Some(Pending::Wanted(call, checked)) = self.pending.pop_front() else { return };
+        match verdict {
+            Verdict::Allowed => {
+                self.say(Event::Calling { call: call.clone() });
+                self.pending.push_front(Pending::Allowed(call, checked));
+            }
+            Verdict::Denied => {
+                let answer = failed("denied", &self.voice, &Nudge::Denied { tool: &checked.name });
+                self.repeats.performed(&checked, &answer);
+                self.denied = Some(checked.name);
+                self.say_called(&call, answer);
+            }
+        }
+    }
+
+    /// Takes the answer of the call that was performed. `admitted` is its text made to fit.
+    pub fn on_answer(&mut self, answer: ToolAnswer, admitted: Admitted) {
+        let Some(Pending::Allowed(call, checked)) = self.pending.pop_front() else { return };
+        self.repeats.performed(&checked, &answer);
+        self.strikes = Strikes::default();
+        if checked.effect != Effect::Read && answer.ok {
+            self.denied = None;
+        }
+        for change in &answer.changes {
+            merge(&mut self.changes, change);
+        }
+        self.budget.admit(admitted.tokens);
+        self.say_called(&call, ToolAnswer { text: admitted.text, ..answer });
+    }
+
+    /// Takes the time that has passed since the run began.
+    pub fn on_tick(&mut self, elapsed: Duration) {
+        self.cost.elapsed = elapsed;
+    }
+
+    /// Takes the word that the work was stopped: by the limit of time when that is reached, else by the person.
+    pub fn on_halt(&mut self) {
+        let reason = self.limits.time_reached(self.cost.elapsed);
+        self.end(reason.map_or(Outcome::Interrupted, |reason| Outcome::Budget { reason }));
+    }
+
+    /// Decides on a whole call: refuses it, asks about it, or lets it run.
+    fn consider(&mut self, call: Call, checked: CheckedCall) -> Option<Step> {
+        match self.repeats.judge(&checked) {
+            Again::Fresh if checked.effect == Effect::Read => {
+                self.say(Event::Calling { call: call.clone() });
+                self.pending.push_front(Pending::Allowed(call, checked));
+                None
+            }
+            Again::Fresh => {
+                let step = Step::Ask(checked.clone());
+                self.pending.push_front(Pending::Wanted(call, checked));
+                Some(step)
+            }
+            again @ (Again::Refuse { times } | Again::Hopeless { times }) => {
+                self.repeats.refused(&checked);
+                self.say_called(&call, failed("repeated", &self.voice, &Nudge::Repeated { times }));
+                if matches!(again, Again::Hopeless { .. }) {
+                    let reason =
+                        format!("the model called `{}` {} times with the same arguments and result", call.name, times + 1);
+                    self.end(self.denial().unwrap_or(Outcome::Failed { reason }));
+                }
+                None
+            }
+        }
+    }
+
+    /// Takes a turn that called nothing: the end of the work, unless something is wrong with it.
+    fn without_calls(&mut self, said: Said) {
+        let Said { text, thought, stop, usage } = said;
+        if stop == Stop::Length && self.budget.filled_by(&usage) {
+            return self.end(self.full(usage.prompt + usage.generated));
+        }
+        let (strikes, nudge, reason) = match stop {
+            Stop::Repetition => (&mut self.strikes.repetition, Nudge::Repetition, "the model repeated itself without end"),
+            _ if text.trim().is_empty() => {
+                self.hush = thought;
+                let nudge = if thought { Nudge::ThoughtOnly } else { Nudge::Empty };
+                (&mut self.strikes.empty, nudge, "the model gave an empty answer twice")
+            }
+            Stop::Length => (&mut self.strikes.cut, Nudge::CutText, "the model's answer was cut off twice"),
+            Stop::End | Stop::Cancelled => {
+                return self.end(self.denial().unwrap_or(Outcome::Finished { text }));
+            }
+        };
+        *strikes += 1;
+        if *strikes > 1 {
+            return self.end(Outcome::Failed { reason: reason.into() });
+        }
+        self.say(Event::Nudge { text: self.voice.say(&nudge) });
+    }
+
+    /// The outcome of work that a denial stopped: nothing was done since.
+    fn denial(&self) -> Option<Outcome> {
+        let tool = self.denied.as_ref()?;
+        Some(Outcome::Denied { reason: format!("`{tool}` is not permitted in this run") })
+    }
+
+    fn full(&self, need: Tokens) -> Outcome {
+        let reason = match self.budget.window() {
+            Some(window) => format!("the conversation needs {need} tokens and the window has {window}"),
+            None => format!("the conversation needs {need} tokens, which is more than the window has"),
+        };
+        Outcome::Budget { reason }
+    }
+
+    fn request(&self) -> TurnRequest {
+        let Generation { sampling, max_tokens, thinking_budget, thinking } = self.generation;
+        TurnRequest {
+            messages: self.messages.clone(),
+            tools: self.cards.clone(),
+            sampling,
+            max_tokens,
+            thinking_budget,
+            thinking: thinking && !self.hush,
+        }
+    }
+
+    /// The tool results at the conversation's end.
+    fn latest_results(&self) -> Vec<Overlong> {
+        let behind = self.messages.iter().rposition(|message| !matches!(message, Message::Tool { .. })).map_or(0, |at| at + 1);
+        let calls: &[Call] = match behind.checked_sub(1).and_then(|at| self.messages.get(at)) {
+            Some(Message::Assistant { calls, .. }) => calls,
+            _ => &[],
+        };
+        let results = self.messages.iter().enumerate().skip(behind);
+        let overlong = results.filter_map(|(at, message)| match message {
+            Message::Tool { call, text, .. } => {
+                let call = calls.iter().find(|made| made.id == *call)?.clone();
+                Some(Overlong { at, call, text: text.clone() })
+            }
+            _ => None,
+        });
+        overlong.collect()
+    }
+
+    /// Ends the run. Calls that are still open are answered, so that the conversation can be taken up again.
+    fn end(&mut self, outcome: Outcome) {
+        if self.outcome.is_some() {
+            return;
+        }
+        for pending in std::mem::take(&mut self.pending) {
+            let (call, answer) = match pending {
+                Pending::Refused(call, answer) => (call, answer),
+                Pending::Wanted(call, _) => (call, failed("interrupted", &self.voice, &Nudge::Interrupted)),
+                Pending::Allowed(call, _) => (call, failed("interrupted", &self.voice, &Nudge::Stopped)),
+            };
+            self.say_called(&call, answer);
+        }
+        self.say(Event::Done { outcome: outcome.clone() });
+        self.outcome = Some(outcome);
+    }
+
+    fn say_called(&mut self, call: &Call, answer: ToolAnswer) {
+        self.say(Event::Called { id: call.id.clone(), name: call.name.clone(), answer });
+    }
+
+    fn say(&mut self, event: Event) {
+        follow(&mut self.messages, &event);
+        self.events.push(event);
+    }
+}
+
+/// What matters of a turn that called nothing.
+struct Said {
+    text: String,
+    thought: bool,
+    stop: Stop,
+    usage: Usage,
+}
+
+/// Adds a change to those of the whole run, where each file stands once.
+fn merge(changes: &mut Vec<Change>, new: &Change) {
+    use ChangeKind::{Added, Deleted, Modified};
+    let Some(at) = changes.iter().position(|known| known.path == new.path) else {
+        return changes.push(new.clone());
+    };
+    changes[at].change = match (changes[at].change, new.change) {
+        (Added, Deleted) => {
+            changes.remove(at);
+            return;
+        }
+        (Added, _) => Added,
+        (Deleted, Added) => Modified,
+        (_, change) => change,
+    };
+}

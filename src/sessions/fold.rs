@@ -1,0 +1,111 @@
+//! Reading a session back: the conversation as a fold over what was written.
+
+use crate::protocol::event::{Event, Outcome};
+use crate::protocol::message::Message;
+use crate::protocol::turn::Usage;
+use crate::sessions::SessionError;
+use crate::sessions::log::{FORMAT, Head};
+use serde_json::Value;
+use std::path::Path;
+
+/// A session as it was said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    pub head: Head,
+    pub messages: Vec<Message>,
+    /// How the last run ended. `None`: it did not, or has not yet.
+    pub outcome: Option<Outcome>,
+    pub steps: u32,
+    /// The sum over all turns.
+    pub usage: Usage,
+    /// Lines that this program cannot read: kinds it does not know, or torn ones.
+    pub skipped: usize,
+}
+
+/// Folds the bytes of a session. `path` is for the errors, which are only ever about the first line.
+pub fn fold(bytes: &[u8], path: &Path) -> Result<Session, SessionError> {
+    let head = head(bytes, path)?;
+    let mut session = Session { head, messages: Vec::new(), outcome: None, steps: 0, usage: Usage::default(), skipped: 0 };
+    for line in bytes.split(|&b| b == b'\n').skip(1).filter(|line| !line.is_empty()) {
+        match entry(line) {
+            Some(Entry::Message(message)) => {
+                session.outcome = None;
+                session.messages.push(message);
+            }
+            Some(Entry::Event(event)) => session.take(&event),
+            None => session.skipped += 1,
+        }
+    }
+    Ok(session)
+}
+
+/// Reads the first line.
+pub fn head(bytes: &[u8], path: &Path) -> Result<Head, SessionError> {
+    let no_head = || SessionError::NoHead { path: path.to_owned() };
+    let line = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
+    let value: Value = serde_json::from_slice(line).map_err(|_| no_head())?;
+    let found = value.get("session").and_then(Value::as_u64).ok_or_else(no_head)?;
+    if found > FORMAT {
+        return Err(SessionError::Newer { path: path.to_owned(), found });
+    }
+    serde_json::from_value(value).map_err(|_| no_head())
+}
+
+/// Adds to a conversation what an event said in it.
+///
+/// The loop builds its own conversation with this, so that a session read back is the conversation that was held. Three rules
+/// keep every chat template content: a turn that said nothing is left out; an answer stands directly behind its call; and what
+/// the loop says is added to the message before it unless that is the model's, since some templates refuse a user's turn
+/// behind a tool's.
+pub fn follow(messages: &mut Vec<Message>, event: &Event) {
+    match event {
+        Event::Turn { text, calls, .. } if text.trim().is_empty() && calls.is_empty() => {}
+        Event::Turn { text, thinking, calls, .. } => {
+            messages.push(Message::Assistant { text: text.clone(), thinking: thinking.clone(), calls: calls.clone() });
+        }
+        Event::Called { id, name, answer } => {
+            messages.push(Message::Tool { call: id.clone(), name: name.clone(), text: answer.text.clone() });
+        }
+        Event::Nudge { text: said } => match messages.last_mut() {
+            Some(Message::Tool { text, .. } | Message::User { text }) => {
+                text.push_str("\n\n");
+                text.push_str(said);
+            }
+            _ => messages.push(Message::User { text: said.clone() }),
+        },
+        Event::Delta(_) | Event::Calling { .. } | Event::Done { .. } => {}
+    }
+}
+
+enum Entry {
+    Message(Message),
+    Event(Event),
+}
+
+fn entry(line: &[u8]) -> Option<Entry> {
+    let mut value: Value = serde_json::from_slice(line).ok()?;
+    if let Some(message) = value.get_mut("message") {
+        return serde_json::from_value(message.take()).ok().map(Entry::Message);
+    }
+    serde_json::from_value(value.get_mut("event")?.take()).ok().map(Entry::Event)
+}
+
+impl Session {
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Turn { usage, .. } => {
+                self.outcome = None;
+                self.steps += 1;
+                self.usage.prompt += usage.prompt;
+                self.usage.prefilled += usage.prefilled;
+                self.usage.reused += usage.reused;
+                self.usage.generated += usage.generated;
+                self.usage.prefill_ms += usage.prefill_ms;
+                self.usage.decode_ms += usage.decode_ms;
+            }
+            Event::Done { outcome } => self.outcome = Some(outcome.clone()),
+            _ => {}
+        }
+        follow(&mut self.messages, event);
+    }
+}
