@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long an engine or a tool may take to end by itself once it is told to. Then it is left behind.
-const GRACE: Duration = Duration::from_millis(200);
+const GRACE: Duration = Duration::from_millis(250);
 /// The most seconds of a command in a run without a limit of time.
 const COMMAND_SECONDS: u64 = 600;
 
@@ -64,7 +64,7 @@ impl<T: Tools> Driver<'_, T> {
         let mut run = self.start(&job).await;
         loop {
             run.on_tick(job.started.elapsed());
-            let step = run.next();
+            let step = run.step();
             for event in run.events() {
                 (self.sink)(&event);
             }

@@ -5,7 +5,7 @@
 
 use crate::agent::nudges::{Nudge, Voice};
 use crate::protocol::message::{Call, Message};
-use crate::protocol::tool::{ToolAnswer, ToolFailure};
+use crate::protocol::tool::ToolFailure;
 use crate::protocol::turn::Stop;
 use crate::tools::CheckedCall;
 use serde_json::Value;
@@ -105,19 +105,19 @@ impl Taken {
         &self,
         voice: &Voice,
         check: impl Fn(&Call) -> Result<CheckedCall, ToolFailure>,
-    ) -> Result<CheckedCall, ToolAnswer> {
+    ) -> Result<CheckedCall, ToolFailure> {
         let tool = self.call.name.as_str();
         match &self.fault {
-            Some(Fault::CutOff { began }) => Err(failed("cut_off", voice, &Nudge::CutOff { tool, began })),
-            Some(Fault::NotJson { why, began }) => Err(failed("arguments", voice, &Nudge::NotJson { tool, why, began })),
-            None => check(&self.call).map_err(|ToolFailure { kind, message, hint }| ToolAnswer::failed(&kind, message, hint)),
+            Some(Fault::CutOff { began }) => Err(failure("cut_off", voice, &Nudge::CutOff { tool, began })),
+            Some(Fault::NotJson { why, began }) => Err(failure("arguments", voice, &Nudge::NotJson { tool, why, began })),
+            None => check(&self.call),
         }
     }
 }
 
-/// An answer that the loop gives in a tool's place.
-pub fn failed(kind: &str, voice: &Voice, nudge: &Nudge) -> ToolAnswer {
-    ToolAnswer::failed(kind, voice.say(nudge), "")
+/// A failure that the loop finds in a tool's place. The nudge says it all.
+pub fn failure(kind: &str, voice: &Voice, nudge: &Nudge) -> ToolFailure {
+    ToolFailure { kind: kind.into(), message: voice.say(nudge), hint: String::new() }
 }
 
 #[cfg(test)]
@@ -134,8 +134,8 @@ mod tests {
 
     fn refusal(taken: &Taken) -> (String, String) {
         let never = |_: &Call| -> Result<CheckedCall, ToolFailure> { panic!("a broken call is not checked") };
-        let answer = taken.check(&Voice::new(), never).unwrap_err();
-        (answer.error.unwrap().kind, answer.text)
+        let failure = taken.check(&Voice::new(), never).unwrap_err();
+        (failure.kind, failure.message)
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! fold of those events, so the session log cannot disagree with what the model saw. Its one invariant: in the
 //! conversation, every call is answered exactly once, in order, directly behind the turn that made it.
 
-use crate::agent::intake::{self, Ids, failed};
+use crate::agent::changes::merge;
+use crate::agent::intake::{self, Ids, failure};
 use crate::agent::limits::{Cost, Limits};
 use crate::agent::nudges::{Nudge, Voice};
 use crate::agent::repeats::{Again, Repeats};
@@ -13,7 +14,7 @@ use crate::context::budget::Budget;
 use crate::engine::EngineError;
 use crate::protocol::event::{Event, Outcome};
 use crate::protocol::message::{Call, Message};
-use crate::protocol::tool::{Change, ChangeKind, ToolAnswer, ToolFailure};
+use crate::protocol::tool::{Change, ToolAnswer, ToolFailure};
 use crate::protocol::turn::{Reply, Stop, ToolCard, TurnRequest, Usage};
 use crate::sessions::fold::follow;
 use crate::tools::{CheckedCall, Effect};
@@ -77,7 +78,7 @@ pub struct Admitted {
 /// A call of the last turn that has no answer yet.
 #[derive(Debug)]
 enum Pending {
-    Refused(Call, ToolAnswer),
+    Refused(Call, ToolFailure),
     Wanted(Call, CheckedCall),
     Allowed(Call, CheckedCall),
 }
@@ -174,7 +175,7 @@ impl Run {
     }
 
     /// Says what to do next. Until that is reported back, it says the same again.
-    pub fn next(&mut self) -> Step {
+    pub fn step(&mut self) -> Step {
         while self.outcome.is_none() {
             if let Some(fit) = &self.fit {
                 return Step::Fit(fit.clone());
@@ -184,7 +185,7 @@ impl Run {
                     Some(reason) => self.end(Outcome::Budget { reason }),
                     None => return Step::Infer(self.request()),
                 },
-                Some(Pending::Refused(call, answer)) => self.say_called(&call, answer),
+                Some(Pending::Refused(call, failure)) => self.say_refused(&call, failure),
                 Some(Pending::Allowed(call, checked)) => {
                     let step = Step::Perform(checked.clone());
                     self.pending.push_front(Pending::Allowed(call, checked));
@@ -220,15 +221,15 @@ impl Run {
         }
         let mut bad: Option<String> = None;
         for taken in taken {
-            let refusal = match &bad {
-                Some(after) => Err(failed("skipped", &self.voice, &Nudge::Skipped { after })),
+            let checked = match &bad {
+                Some(after) => Err(failure("skipped", &self.voice, &Nudge::Skipped { after })),
                 None => taken.check(&self.voice, &check),
             };
-            self.pending.push_back(match refusal {
+            self.pending.push_back(match checked {
                 Ok(checked) => Pending::Wanted(taken.call, checked),
-                Err(answer) => {
+                Err(failure) => {
                     bad.get_or_insert_with(|| taken.call.name.clone());
-                    Pending::Refused(taken.call, answer)
+                    Pending::Refused(taken.call, failure)
                 }
             });
         }
@@ -287,7 +288,8 @@ impl Run {
                 self.pending.push_front(Pending::Allowed(call, checked));
             }
             Verdict::Denied => {
-                let answer = failed("denied", &self.voice, &Nudge::Denied { tool: &checked.name });
+                let ToolFailure { kind, message, hint } = failure("denied", &self.voice, &Nudge::Denied { tool: &checked.name });
+                let answer = ToolAnswer::failed(&kind, message, hint);
                 self.repeats.performed(&checked, &answer);
                 self.denied = Some(checked.name);
                 self.say_called(&call, answer);
@@ -336,7 +338,7 @@ impl Run {
             }
             again @ (Again::Refuse { times } | Again::Hopeless { times }) => {
                 self.repeats.refused(&checked);
-                self.say_called(&call, failed("repeated", &self.voice, &Nudge::Repeated { times }));
+                self.say_refused(&call, failure("repeated", &self.voice, &Nudge::Repeated { times }));
                 if matches!(again, Again::Hopeless { .. }) {
                     let reason =
                         format!("the model called `{}` {} times with the same arguments and result", call.name, times + 1);
@@ -422,15 +424,19 @@ impl Run {
             return;
         }
         for pending in std::mem::take(&mut self.pending) {
-            let (call, answer) = match pending {
-                Pending::Refused(call, answer) => (call, answer),
-                Pending::Wanted(call, _) => (call, failed("interrupted", &self.voice, &Nudge::Interrupted)),
-                Pending::Allowed(call, _) => (call, failed("interrupted", &self.voice, &Nudge::Stopped)),
+            let (call, failure) = match pending {
+                Pending::Refused(call, failure) => (call, failure),
+                Pending::Wanted(call, _) => (call, failure("interrupted", &self.voice, &Nudge::Interrupted)),
+                Pending::Allowed(call, _) => (call, failure("interrupted", &self.voice, &Nudge::Stopped)),
             };
-            self.say_called(&call, answer);
+            self.say_refused(&call, failure);
         }
         self.say(Event::Done { outcome: outcome.clone() });
         self.outcome = Some(outcome);
+    }
+
+    fn say_refused(&mut self, call: &Call, ToolFailure { kind, message, hint }: ToolFailure) {
+        self.say_called(call, ToolAnswer::failed(&kind, message, hint));
     }
 
     fn say_called(&mut self, call: &Call, answer: ToolAnswer) {
@@ -449,21 +455,4 @@ struct Said {
     thought: bool,
     stop: Stop,
     usage: Usage,
-}
-
-/// Adds a change to those of the whole run, where each file stands once.
-fn merge(changes: &mut Vec<Change>, new: &Change) {
-    use ChangeKind::{Added, Deleted, Modified};
-    let Some(at) = changes.iter().position(|known| known.path == new.path) else {
-        return changes.push(new.clone());
-    };
-    changes[at].change = match (changes[at].change, new.change) {
-        (Added, Deleted) => {
-            changes.remove(at);
-            return;
-        }
-        (Added, _) => Added,
-        (Deleted, Added) => Modified,
-        (_, change) => change,
-    };
 }

@@ -72,7 +72,7 @@ fn play(happenings: Vec<Happening>, dice: Dice) -> (Run, Vec<Event>) {
     let mut roll = || dice.next().unwrap_or_default();
     let mut events = Vec::new();
     loop {
-        let step = run.next();
+        let step = run.step();
         events.extend(run.events());
         if roll() == 255 && !matches!(step, Step::Done(_)) {
             run.on_halt();

@@ -1,6 +1,6 @@
 //! A scripted engine, scripted tools, and a terse trace of what came of them.
 
-use crate::agent::approval::Policy;
+use crate::agent::approval::{Approve, Policy};
 use crate::agent::limits::Limits;
 use crate::agent::{Agent, Generation, Report, Task, Tools};
 use crate::engine::{Answer, Engine, EngineError, Sink};
@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 pub enum Turn {
     Reply(Reply),
     Error(EngineError),
-    /// Nothing, until it is cancelled.
-    Wait,
+    /// Cancels a token, and does nothing until it is cancelled itself.
+    Wait(CancellationToken),
     /// Nothing, and deaf to a cancel.
     Hang,
 }
@@ -98,7 +98,8 @@ impl Engine for Script {
             match turn {
                 Some(Turn::Reply(reply)) => Ok(reply),
                 Some(Turn::Error(error)) => Err(error),
-                Some(Turn::Wait) => {
+                Some(Turn::Wait(person)) => {
+                    person.cancel();
                     cancel.cancelled().await;
                     Ok(Reply { text: "half a".into(), stop: Stop::Cancelled, ..Reply::default() })
                 }
@@ -179,6 +180,8 @@ pub struct World {
     pub window: Option<u32>,
     pub limits: Limits,
     pub approval: Policy,
+    /// Who is asked, when it is not the policy.
+    pub asked: Option<Box<dyn Approve>>,
     pub opening: Vec<Message>,
     pub act: Act,
     pub cancel: CancellationToken,
@@ -191,6 +194,7 @@ impl World {
             window: None,
             limits: Limits::default(),
             approval: Policy::All,
+            asked: None,
             opening: vec![Message::System { text: "Be good.".into() }, Message::User { text: "Fix it.".into() }],
             act: Box::new(|call, _, _| match call.effect {
                 Effect::Edit => edited(call.arguments["path"].as_str().unwrap()),
@@ -229,7 +233,10 @@ impl World {
         let mut events = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let mut sink = |event: &Event| events.push(event.clone());
-        let report = runtime.block_on(agent.work(task, &mut sink));
+        let report = match self.asked {
+            Some(mut person) => runtime.block_on(agent.work_asking(task, person.as_mut(), &mut sink)),
+            None => runtime.block_on(agent.work(task, &mut sink)),
+        };
         runtime.shutdown_background();
         drop(agent);
         let requests = std::mem::take(&mut *requests.lock().unwrap());
