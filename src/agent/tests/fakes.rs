@@ -13,6 +13,7 @@ use crate::tools::{CheckedCall, Effect, Mode, Workbench};
 use crate::units::Tokens;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 
@@ -212,23 +213,32 @@ impl World {
         Self { window: Some(window), ..self }
     }
 
-    pub fn run(self) -> Ran {
-        let requests = Arc::default();
+    /// Runs with tools whose answers are scripted.
+    pub fn run(mut self) -> Ran {
+        let act = std::mem::replace(&mut self.act, Box::new(|_, _, _| unreachable!("moved into the tools")));
+        let toolbox = Arc::new(Hands { act, performed: Mutex::new(0) });
         let dir = tempfile::tempdir().unwrap();
+        let ran = self.run_with(Arc::clone(&toolbox), dir.path());
+        let performed = *toolbox.performed.lock().unwrap();
+        Ran { performed, ..ran }
+    }
+
+    /// Runs with any tools in a project.
+    pub fn run_with<T: Tools>(self, toolbox: Arc<T>, project: &Path) -> Ran {
+        let requests = Arc::default();
         let window = self.window.map(Tokens);
         let engine = Script { turns: self.turns.into(), window, requests: Arc::clone(&requests) };
-        let toolbox = Arc::new(Hands { act: self.act, performed: Mutex::new(0) });
-        let mut agent = Agent { engine: Box::new(engine), toolbox: Arc::clone(&toolbox), cancel: self.cancel };
+        let mut agent = Agent { engine: Box::new(engine), toolbox, cancel: self.cancel };
         let generation =
             Generation { sampling: Sampling::default(), max_tokens: Tokens(500), thinking_budget: None, thinking: true };
         let task = Task {
-            root: Root::open(dir.path()).unwrap(),
+            root: Root::open(project).unwrap(),
             mode: Mode::Chat,
             opening: self.opening.clone(),
             limits: self.limits,
             generation,
             approval: self.approval,
-            logs: dir.path().join("logs"),
+            logs: project.join("logs"),
         };
         let mut events = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -238,10 +248,8 @@ impl World {
             None => runtime.block_on(agent.work(task, &mut sink)),
         };
         runtime.shutdown_background();
-        drop(agent);
         let requests = std::mem::take(&mut *requests.lock().unwrap());
-        let performed = *toolbox.performed.lock().unwrap();
-        Ran { opening: self.opening, events, report, requests, performed }
+        Ran { opening: self.opening, events, report, requests, performed: 0 }
     }
 }
 
@@ -251,7 +259,7 @@ pub struct Ran {
     pub events: Vec<Event>,
     pub report: Report,
     pub requests: Vec<TurnRequest>,
-    /// Calls that really ran.
+    /// Calls that the scripted tools performed.
     pub performed: usize,
 }
 

@@ -2,6 +2,7 @@
 
 mod algebra;
 mod fakes;
+mod real;
 
 use crate::agent::approval::{Approve, Policy, Verdict};
 use crate::agent::limits::Limits;
