@@ -3,3 +3,7 @@
 pub mod symbols;
 pub mod syntax;
 pub mod walk;
+//! The repository: files, git, syntax.
+
+pub mod git;
+pub mod scratch;
