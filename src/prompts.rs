@@ -189,7 +189,9 @@ fn fix_lesson(lesson: &FixLesson, allowance: &Allowance) -> String {
 fn render<V: Serialize>(template: &str, view: &V) -> String {
     let mut templates = Templates::new();
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
-    let text = templates.render_str(template, Serde(view)).expect("every built-in template renders with its own view; a test renders them all");
+    let text = templates
+        .render_str(template, Serde(view))
+        .expect("every built-in template renders with its own view; a test renders them all");
     text.trim().to_owned()
 }
 
@@ -266,7 +268,10 @@ mod tests {
     fn the_environment_says_where_and_lists_no_more_than_twenty_names() {
         let text = environment(&here());
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(&lines[..5], ["# Environment", "System: linux", "Project: shop", "Git branch: main", "Test command: cargo test -q"]);
+        assert_eq!(
+            &lines[..5],
+            ["# Environment", "System: linux", "Project: shop", "Git branch: main", "Test command: cargo test -q"]
+        );
         assert!(lines[5].starts_with("In the root: dir0/, dir1/,") && lines[5].ends_with("dir19/ and 3 more"), "{text}");
         assert_eq!(lines.len(), 6, "{text}");
     }
@@ -299,7 +304,10 @@ mod tests {
         let output = format!("{}FAILED the_last_line\n", "noise\n".repeat(5_000));
         let opening = FixOpening { issue: "It is off by one.".into(), test: Some(red(&output)), lesson: None };
         let text = fix_opening(&opening, &Allowance::of_window(Some(4_096)));
-        assert!(text.contains("`cargo test -q` fails now (exit 101) and must pass. Its output (the end):\n<output>\nnoise"), "{text}");
+        assert!(
+            text.contains("`cargo test -q` fails now (exit 101) and must pass. Its output (the end):\n<output>\nnoise"),
+            "{text}"
+        );
         assert!(text.ends_with("FAILED the_last_line\n</output>"), "{text}");
         assert!(text.len() < 2_500, "{}", text.len());
     }
@@ -325,8 +333,11 @@ mod tests {
 
     #[test]
     fn the_lesson_tells_what_was_tried_and_how_it_ended() {
-        let lesson =
-            FixLesson { changed: "src/lib.rs (+1 -1)".into(), test: Some(red("left: 3\nright: 4")), said: "I \"fixed\"\nit.".into() };
+        let lesson = FixLesson {
+            changed: "src/lib.rs (+1 -1)".into(),
+            test: Some(red("left: 3\nright: 4")),
+            said: "I \"fixed\"\nit.".into(),
+        };
         let opening = FixOpening { issue: "off by one".into(), test: Some(red("left: 2")), lesson: Some(lesson) };
         let text = fix_opening(&opening, &Allowance::of_window(None));
         assert!(text.contains("It changed: src/lib.rs (+1 -1). It ended with: \"I 'fixed' it.\""), "{text}");

@@ -159,7 +159,9 @@ impl Home {
         head_commit(&repo)?;
         match onto {
             Onto::New(name) if !git2::Branch::name_is_valid(name).unwrap_or(false) => Err(GitError::BranchName(name.into())),
-            Onto::New(name) if repo.find_branch(name, git2::BranchType::Local).is_ok() => Err(GitError::BranchExists(name.into())),
+            Onto::New(name) if repo.find_branch(name, git2::BranchType::Local).is_ok() => {
+                Err(GitError::BranchExists(name.into()))
+            }
             Onto::Current if repo.state() != git2::RepositoryState::Clean => Err(GitError::Busy(self.workdir.clone())),
             _ => Ok(()),
         }
@@ -450,4 +452,3 @@ fn borrow_objects(gitdir: &Path, from: &[PathBuf]) -> Result<(), GitError> {
 fn failed(path: &Path, source: git2::Error) -> GitError {
     GitError::Git { path: path.to_owned(), source }
 }
-

@@ -317,7 +317,8 @@ impl Drop for Shelf {
 fn sweep(all: &Path) {
     for found in fs::read_dir(all).into_iter().flatten().flatten() {
         let lock_path = found.path();
-        if lock_path.extension().is_some_and(|e| e == "lock") && File::open(&lock_path).is_ok_and(|lock| lock.try_lock().is_ok()) {
+        if lock_path.extension().is_some_and(|e| e == "lock") && File::open(&lock_path).is_ok_and(|lock| lock.try_lock().is_ok())
+        {
             let _ = fs::remove_dir_all(lock_path.with_extension(""));
             let _ = fs::remove_file(&lock_path);
         }

@@ -34,14 +34,22 @@ pub(super) fn list(root: &Path, tracked: &Tracked) -> Result<BTreeSet<String>, S
     let mut walk = WalkBuilder::new(root);
     // `parents(false)`: an ignore file above the tree is not the project's; `ignore(false)`: those of search tools are not git's.
     walk.hidden(false).parents(false).ignore(false).require_git(false).follow_links(false);
-    let walk = walk.filter_entry(|found| found.depth() == 0 || !left_by_tools(found.path()) && !found.path().join(".git").exists());
+    let walk =
+        walk.filter_entry(|found| found.depth() == 0 || !left_by_tools(found.path()) && !found.path().join(".git").exists());
     for found in walk.build().flatten().filter(|found| found.file_type().is_some_and(|kind| !kind.is_dir())) {
         files.extend(found.path().strip_prefix(root).ok().and_then(Path::to_str).map(str::to_owned));
         if files.len() > MOST_FILES {
             return Err(ScratchError::TooMany { path: root.to_owned(), most: MOST_FILES });
         }
     }
-    files.extend(tracked.files.iter().filter(|path| !files.contains(*path) && lies_in_real_directories(root, path)).cloned().collect::<Vec<_>>());
+    files.extend(
+        tracked
+            .files
+            .iter()
+            .filter(|path| !files.contains(*path) && lies_in_real_directories(root, path))
+            .cloned()
+            .collect::<Vec<_>>(),
+    );
     Ok(files)
 }
 

@@ -28,7 +28,11 @@ impl World {
     /// A repository with one commit of a few files.
     fn committed() -> Self {
         let world = Self::empty().git("init -q -b main").git("config user.name A").git("config user.email a@example.org");
-        world.put(".gitignore", "*.log\nvendor/\nout/\n").put("src/a.txt", "one\ntwo\nthree\n").put("src/b.txt", "b\n").put("bin/run", "#!/bin/sh\n");
+        world
+            .put(".gitignore", "*.log\nvendor/\nout/\n")
+            .put("src/a.txt", "one\ntwo\nthree\n")
+            .put("src/b.txt", "b\n")
+            .put("bin/run", "#!/bin/sh\n");
         fs::set_permissions(world.dir.join("bin/run"), fs::Permissions::from_mode(0o755)).unwrap();
         world.git("add -A").git("commit -qm first")
     }
@@ -186,7 +190,8 @@ fn unusual_repositories_work_as_well() {
 #[test]
 fn a_submodule_is_lent_and_left_alone() {
     let inner = World::committed();
-    let outer = World::committed().git(&format!("submodule --quiet add {} libs/inner", inner.dir.display())).git("commit -qm sub");
+    let outer =
+        World::committed().git(&format!("submodule --quiet add {} libs/inner", inner.dir.display())).git("commit -qm sub");
     let workspace = outer.open();
     let tree = workspace.attempt(1).unwrap();
     assert_eq!(fs::read_to_string(tree.root().join("libs/inner/src/b.txt")).unwrap(), "b\n");
