@@ -1,0 +1,73 @@
+//! One attempt: the loop, from an opening to its end. The seam where tests put a scripted model.
+
+use crate::agent::approval::Policy;
+use crate::agent::limits::Limits;
+use crate::agent::{Agent, Generation, Report, Task};
+use crate::context::environment;
+use crate::fix::FixError;
+use crate::fix::checks::Pending;
+use crate::path::Root;
+use crate::prompts::{self, Allowance, FixOpening, Purpose};
+use crate::protocol::event::Event;
+use crate::protocol::message::Message;
+use crate::tools::Mode;
+use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
+
+/// Where events go.
+pub type Sink<'a> = &'a mut (dyn FnMut(&Event) + Send);
+
+/// Whoever does the work between two test runs.
+pub trait Work: Send {
+    /// Makes the model ready and gives its window, where it says one.
+    fn ready<'a>(&'a mut self, sink: Sink<'a>) -> Pending<'a, Result<Option<u32>, String>>;
+
+    /// Works on a task to its end.
+    fn work<'a>(&'a mut self, task: Task, sink: Sink<'a>) -> Pending<'a, Report>;
+
+    /// What stops it.
+    fn cancel(&self) -> CancellationToken;
+}
+
+impl Work for Agent {
+    fn ready<'a>(&'a mut self, sink: Sink<'a>) -> Pending<'a, Result<Option<u32>, String>> {
+        Box::pin(async move {
+            let mut forward = |delta| sink(&Event::Delta(delta));
+            let info = self.engine.ready(&mut forward, &self.cancel).await.map_err(|error| error.to_string())?;
+            Ok(info.window.map(|tokens| tokens.0))
+        })
+    }
+
+    fn work<'a>(&'a mut self, task: Task, sink: Sink<'a>) -> Pending<'a, Report> {
+        Box::pin(Agent::work(self, task, sink))
+    }
+
+    fn cancel(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+}
+
+/// What an attempt is given besides the issue.
+pub struct Setting<'a> {
+    /// The project as the user knows it, and as this attempt does.
+    pub known_as: &'a Path,
+    pub project: PathBuf,
+    pub window: Option<u32>,
+    pub limits: Limits,
+    pub generation: Generation,
+    pub logs: PathBuf,
+}
+
+/// Puts the task together. Everything may be done without asking: it happens in a place apart, inside its root.
+pub fn task(setting: Setting<'_>, opening: &FixOpening) -> Result<Task, FixError> {
+    let root = Root::open(&setting.project)?;
+    let allowance = Allowance::of_window(setting.window);
+    let test = opening.test.as_ref().map(|test| test.command.clone());
+    let here = environment::look(&root, setting.known_as, test);
+    let opening = vec![
+        Message::System { text: prompts::front(Purpose::Fix, &here, &allowance) },
+        Message::User { text: prompts::fix_opening(opening, &allowance) },
+    ];
+    let (limits, generation, logs) = (setting.limits, setting.generation, setting.logs);
+    Ok(Task { root, mode: Mode::Fix, opening, limits, generation, approval: Policy::All, logs })
+}

@@ -1,0 +1,393 @@
+//! The order of things in a fix: see it fail, let it be worked on, see again, judge, keep or drop.
+
+use crate::agent::Report;
+use crate::agent::limits::{Cost, Limits, Spent};
+use crate::fix::attempt::{Setting, Sink, Work, task};
+use crate::fix::checks::{TestJob, TestRun, Tests, succeeds};
+use crate::fix::detect::detect;
+use crate::fix::keep::{self, Side};
+use crate::fix::output::{Output, Status, TestReport};
+use crate::fix::verdict::{Evidence, Verdict, bent_tests, is_test, judge};
+use crate::fix::{FixError, Wish};
+use crate::hint::Hint;
+use crate::prompts::{FixLesson, FixOpening, TestOutcome};
+use crate::protocol::event::{Event, Outcome};
+use crate::protocol::exit::Exit;
+use crate::protocol::turn::Delta;
+use crate::repo::git::{FileChange, Onto};
+use crate::repo::scratch::{Placement, ScratchError, Tree, Workspace};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A test run may take this long where no limit of the user's says less.
+const TEST_LIMIT: Duration = Duration::from_secs(1_800);
+/// The run that verifies gets at least this long, also when the time is up: the work before it would else be lost.
+const LAST_WORD: Duration = Duration::from_secs(120);
+
+/// What was spent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub attempts: u32,
+    pub steps: u32,
+    pub tokens: Spent,
+}
+
+/// How a fix ended, before it is put into words.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    pub status: Status,
+    pub exit: Exit,
+    /// What this program has to say; the model's own words follow it.
+    pub reason: String,
+    pub said: String,
+    pub patch: String,
+    pub files: Vec<String>,
+    pub test: Option<TestReport>,
+}
+
+impl Ending {
+    fn new(status: Status, exit: Exit, reason: impl Into<String>) -> Self {
+        let (said, patch) = (String::new(), String::new());
+        Self { status, exit, reason: reason.into(), said, patch, files: Vec::new(), test: None }
+    }
+
+    /// An error, its causes and its hint in one text.
+    pub fn failed(error: &FixError) -> Self {
+        let mut reason = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            reason.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        reason.extend(error.hint().map(|hint| format!("; {hint}")));
+        Self::new(Status::Error, error.exit(), reason)
+    }
+
+    fn interrupted() -> Self {
+        Self::new(Status::Error, Exit::Interrupted, "interrupted")
+    }
+}
+
+pub(crate) struct Flow<'a> {
+    pub work: &'a mut dyn Work,
+    pub tests: &'a mut dyn Tests,
+    pub wish: Wish<'a>,
+    pub sink: Sink<'a>,
+    pub started: Instant,
+    pub tally: Tally,
+}
+
+/// The test command and how it ended on the start state.
+struct Before {
+    command: String,
+    run: TestRun,
+}
+
+/// What an attempt came to.
+struct Tried {
+    outcome: Outcome,
+    changes: Vec<FileChange>,
+    after: Option<TestRun>,
+    verdict: Verdict,
+}
+
+impl Flow<'_> {
+    /// Goes from the issue to the end. An error means that it could not be carried out at all.
+    pub async fn go(&mut self) -> Result<Ending, FixError> {
+        let options = self.wish.options;
+        if options.commit && options.branch.is_none() && options.output == Output::Patch {
+            return Err(FixError::PatchAndCommit);
+        }
+        let placement = if options.in_place { Placement::InPlace } else { Placement::Apart };
+        let mut workspace = Workspace::open(&options.dir, &self.wish.places.cache.join("fix"), placement)?;
+        if let Some(onto) = self.onto() {
+            let home = workspace.home().ok_or_else(|| ScratchError::NoRepository(options.dir.clone()))?;
+            home.can_commit(onto).map_err(ScratchError::from)?;
+        }
+        let ready = self.work.ready(self.sink).await;
+        if self.work.cancel().is_cancelled() {
+            return Ok(Ending::interrupted());
+        }
+        let window = ready.map_err(FixError::Engine)?;
+        let mut tree = workspace.attempt(1)?;
+        let before = self.see_it_fail(&tree.project()).await?;
+        workspace.settle(&tree)?;
+        let mut lesson = None;
+        loop {
+            if self.work.cancel().is_cancelled() {
+                return Ok(Ending::interrupted());
+            }
+            self.tally.attempts += 1;
+            let tried = self.attempt(&workspace, &tree, window, (before.as_ref(), lesson.take())).await;
+            let tried = tried.inspect_err(|_| self.drop_result(&workspace, &tree))?;
+            let ended = self.end(&workspace, &tree, before.as_ref(), &tried);
+            if let Some(ending) = ended.inspect_err(|_| self.drop_result(&workspace, &tree))? {
+                return Ok(ending);
+            }
+            lesson = Some(learned(&workspace, before.as_ref(), &tried));
+            self.drop_result(&workspace, &tree);
+            self.say(format!("attempt {} of {} failed; trying again from the start", self.tally.attempts, options.attempts));
+            tree = workspace.attempt(self.tally.attempts + 1)?;
+        }
+    }
+
+    fn onto(&self) -> Option<Onto<'_>> {
+        let options = self.wish.options;
+        options.branch.as_deref().map(Onto::New).or_else(|| options.commit.then_some(Onto::Current))
+    }
+
+    /// Finds the test command and runs it on the start state.
+    async fn see_it_fail(&mut self, project: &Path) -> Result<Option<Before>, FixError> {
+        let command = match &self.wish.options.test {
+            Some(command) => command.clone(),
+            None => {
+                let Some(found) = detect(project, &mut |line| succeeds(project, line)) else {
+                    self.say("no test command found; the result cannot be verified (name one with --test)".into());
+                    return Ok(None);
+                };
+                self.say(format!("tests: `{}` ({})", found.command, found.why));
+                found.command
+            }
+        };
+        let limit = self.left().time.unwrap_or(TEST_LIMIT).min(TEST_LIMIT);
+        let run = self.test(project, &command, limit).await?;
+        self.say(format!("before: `{command}` ends with {}", run.code));
+        Ok(Some(Before { command, run }))
+    }
+
+    async fn test(&mut self, project: &Path, command: &str, limit: Duration) -> Result<TestRun, FixError> {
+        let job = TestJob { dir: project.to_owned(), command: command.to_owned(), limit, cancel: self.work.cancel() };
+        Ok(self.tests.run(job).await?)
+    }
+
+    /// What of the limits is left.
+    fn left(&self) -> Limits {
+        let limits = self.wish.options.limits;
+        let worked = self.tally.tokens.prefilled + self.tally.tokens.generated;
+        Limits {
+            steps: limits.steps.map(|steps| steps.saturating_sub(self.tally.steps)),
+            time: limits.time.map(|time| time.saturating_sub(self.started.elapsed())),
+            tokens: limits.tokens.map(|tokens| tokens - worked),
+        }
+    }
+
+    /// Lets the loop work on the tree, and looks at what it did.
+    async fn attempt(
+        &mut self,
+        workspace: &Workspace,
+        tree: &Tree,
+        window: Option<u32>,
+        (before, lesson): (Option<&Before>, Option<FixLesson>),
+    ) -> Result<Tried, FixError> {
+        let options = self.wish.options;
+        let test = before.map(|before| outcome(&before.command, &before.run));
+        let opening = FixOpening { issue: options.issue.clone(), test, lesson };
+        let logs = self.wish.places.state.join("logs").join(&options.session);
+        let (project, limits, generation) = (tree.project(), self.left(), options.generation);
+        let setting = Setting { known_as: &options.dir, project, window, limits, generation, logs };
+        let report = self.work.work(task(setting, &opening)?, self.sink).await;
+        self.count(&report);
+        let changes = workspace.changes(tree)?;
+        let mut tried = Tried { outcome: report.outcome, changes, after: None, verdict: Verdict::Unfixed("nothing was changed") };
+        let stopped = matches!(tried.outcome, Outcome::Interrupted | Outcome::Engine { .. } | Outcome::Denied { .. });
+        if stopped || tried.changes.is_empty() || self.work.cancel().is_cancelled() {
+            return Ok(tried);
+        }
+        let mut old_tests = None;
+        if let Some(before) = before {
+            let after = self.verify(tree, &before.command).await?;
+            self.say(format!("after: `{}` ends with {}", before.command, after.code));
+            if after.code == 0 && before.run.code != 0 {
+                old_tests = self.with_old_tests(workspace, tree, &tried.changes, &before.command).await?;
+            }
+            tried.after = Some(after);
+        }
+        tried.verdict = judge(&Evidence {
+            before: before.map(|before| before.run.code),
+            after: tried.after.as_ref().map(|run| run.code),
+            old_tests,
+            changed: tried.changes.len(),
+            tests: tried.changes.iter().filter(|change| is_test(&change.path)).count(),
+        });
+        Ok(tried)
+    }
+
+    async fn verify(&mut self, tree: &Tree, command: &str) -> Result<TestRun, FixError> {
+        let limit = self.left().time.map_or(TEST_LIMIT, |left| left.clamp(LAST_WORD, TEST_LIMIT));
+        self.test(&tree.project(), command, limit).await
+    }
+
+    /// Runs the command once more with the tests as they were, when the attempt changed some along with other files.
+    async fn with_old_tests(
+        &mut self,
+        workspace: &Workspace,
+        tree: &Tree,
+        changes: &[FileChange],
+        command: &str,
+    ) -> Result<Option<i32>, FixError> {
+        let bent = bent_tests(changes);
+        if bent.is_empty() || changes.iter().all(|change| is_test(&change.path)) {
+            return Ok(None);
+        }
+        if keep::put(workspace, tree.root(), &bent, Side::Before).is_err() {
+            return Ok(None);
+        }
+        let run = self.verify(tree, command).await;
+        let back = keep::put(workspace, tree.root(), &bent, Side::After);
+        let code = run?.code;
+        // Tests that cannot be put back as the attempt left them vouch for nothing.
+        Ok(Some(if back.is_ok() { code } else { 1 }))
+    }
+
+    fn count(&mut self, report: &Report) {
+        let (all, new) = (&mut self.tally.tokens, report.tokens);
+        all.prompt += new.prompt;
+        all.prefilled += new.prefilled;
+        all.reused += new.reused;
+        all.generated += new.generated;
+        self.tally.steps += report.steps;
+    }
+
+    /// Decides whether this attempt was the last, and how the fix ends then.
+    fn end(
+        &self,
+        workspace: &Workspace,
+        tree: &Tree,
+        before: Option<&Before>,
+        tried: &Tried,
+    ) -> Result<Option<Ending>, FixError> {
+        let interrupted = self.work.cancel().is_cancelled();
+        let mut ending = match (&tried.outcome, &tried.verdict) {
+            (Outcome::Interrupted, _) => Ending::interrupted(),
+            _ if interrupted => Ending::interrupted(),
+            (Outcome::Engine { reason }, _) => Ending::new(Status::Error, Exit::Engine, reason),
+            (Outcome::Denied { reason }, _) => Ending::new(Status::Error, Exit::Denied, reason),
+            (_, Verdict::Fixed) => Ending::new(Status::Fixed, Exit::Done, ""),
+            (Outcome::Budget { reason }, _) => Ending::new(Status::Budget, Exit::Budget, reason),
+            (_, Verdict::Unverified(reason)) => Ending::new(Status::Unverified, Exit::Unverified, *reason),
+            (outcome, Verdict::Unfixed(reason)) => match (self.over_budget(), outcome) {
+                (Some(reason), _) => Ending::new(Status::Budget, Exit::Budget, reason),
+                (None, _) if self.tally.attempts < self.wish.options.attempts => return Ok(None),
+                (None, Outcome::Failed { reason: why }) => Ending::new(Status::Unfixed, Exit::Failed, format!("{reason}: {why}")),
+                (None, _) => Ending::new(Status::Unfixed, Exit::Failed, *reason),
+            },
+        };
+        ending.patch = workspace.patch(&tried.changes)?;
+        ending.files = tried.changes.iter().map(|change| change.path.clone()).collect();
+        ending.test = before.map(|before| TestReport {
+            command: before.command.clone(),
+            before: before.run.code,
+            after: tried.after.as_ref().unwrap_or(&before.run).code,
+        });
+        if let Outcome::Finished { text } = &tried.outcome {
+            ending.said = text.trim().to_owned();
+        }
+        if matches!(ending.status, Status::Fixed | Status::Unverified) {
+            self.keep(workspace, tree, &tried.changes, &mut ending);
+        } else {
+            self.drop_result(workspace, tree);
+        }
+        Ok(Some(ending))
+    }
+
+    fn over_budget(&self) -> Option<String> {
+        let cost = Cost { steps: self.tally.steps, elapsed: self.started.elapsed(), tokens: self.tally.tokens };
+        self.wish.options.limits.reached(&cost)
+    }
+
+    /// Brings the result to where the user wants it. What cannot be brought there is left as a patch file, and said.
+    fn keep(&self, workspace: &Workspace, tree: &Tree, changes: &[FileChange], ending: &mut Ending) {
+        let options = self.wish.options;
+        let elsewhere = options.branch.is_some() || options.output == Output::Patch;
+        if elsewhere {
+            self.drop_result(workspace, tree);
+        }
+        if let Err(reason) = self.deliver(workspace, changes, &ending.said) {
+            let path = self.wish.places.state.join("fix").join(format!("{}.patch", options.session));
+            let saved = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, &ending.patch));
+            let place =
+                saved.map_or("; the patch could not be saved".to_owned(), |()| format!("; the patch is in `{}`", path.display()));
+            *ending = Ending {
+                status: Status::Error,
+                exit: Exit::Failed,
+                reason: format!("the result ({}) was not kept: {reason}{place}", ending.status.as_str()),
+                ..ending.clone()
+            };
+        }
+    }
+
+    fn deliver(&self, workspace: &Workspace, changes: &[FileChange], said: &str) -> Result<(), String> {
+        let options = self.wish.options;
+        let message = commit_message(options.issue_ref.as_deref(), &options.issue, said);
+        let words = |error: ScratchError| Ending::failed(&FixError::from(error)).reason;
+        if let Some(branch) = &options.branch {
+            return workspace.commit(changes, Onto::New(branch), &message).map(drop).map_err(words);
+        }
+        if options.output == Output::Patch {
+            return Ok(());
+        }
+        if !options.in_place {
+            keep::put(workspace, workspace.source(), changes, Side::After).map_err(|error| error.to_string())?;
+        }
+        if options.commit
+            && let Err(error) = workspace.commit(changes, Onto::Current, &message)
+        {
+            // Half of what was asked for is nothing to leave behind.
+            let back = keep::put(workspace, workspace.source(), changes, Side::Before);
+            return Err(back.map_or_else(|error| error.to_string(), |()| words(error)));
+        }
+        Ok(())
+    }
+
+    /// Takes a result back out of the user's tree. A copy needs nothing: it goes as a whole.
+    fn drop_result(&self, workspace: &Workspace, tree: &Tree) {
+        if self.wish.options.in_place
+            && let Ok(changes) = workspace.changes(tree)
+        {
+            // A file that moves just now is somebody else's: leaving it is the lesser harm.
+            let _ = keep::put(workspace, tree.root(), &changes, Side::Before);
+        }
+    }
+
+    fn say(&mut self, text: String) {
+        (self.sink)(&Event::Delta(Delta::Notice { text }));
+    }
+}
+
+fn outcome(command: &str, run: &TestRun) -> TestOutcome {
+    TestOutcome { command: command.to_owned(), code: run.code, output: run.output.clone() }
+}
+
+/// Puts an attempt into words for the next one.
+fn learned(workspace: &Workspace, before: Option<&Before>, tried: &Tried) -> FixLesson {
+    const NAMED: usize = 5;
+    let named = tried.changes.iter().take(NAMED).map(|change| match workspace.lines(change) {
+        Ok((added, deleted)) => format!("{} (+{added} -{deleted})", change.path),
+        Err(_) => change.path.clone(),
+    });
+    let mut changed: Vec<String> = named.collect();
+    match tried.changes.len() {
+        0 => changed.push("nothing".into()),
+        more if more > NAMED => changed.push(format!("{} more", more - NAMED)),
+        _ => {}
+    }
+    let said = match &tried.outcome {
+        Outcome::Finished { text } => text.clone(),
+        Outcome::Failed { reason } => reason.clone(),
+        _ => String::new(),
+    };
+    let test = before.zip(tried.after.as_ref()).map(|(before, after)| outcome(&before.command, after));
+    FixLesson { changed: changed.join(", "), test, said }
+}
+
+/// Gives a commit its message: the issue's first line as the subject, then the model's account.
+fn commit_message(reference: Option<&str>, issue: &str, said: &str) -> String {
+    let first = issue.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("the issue");
+    let subject: String = first.trim_start_matches(['#', ' ']).chars().take(66).collect();
+    let link = reference.map(|reference| match reference.parse::<u64>() {
+        Ok(number) => format!("\n\nFixes #{number}"),
+        Err(_) => format!("\n\nFixes {reference}"),
+    });
+    let body = if said.is_empty() { String::new() } else { format!("\n\n{said}") };
+    format!("Fix: {subject}{body}{}\n", link.unwrap_or_default())
+}

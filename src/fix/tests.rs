@@ -1,0 +1,402 @@
+//! The whole way with a scripted worker and real commands: what reaches the user, and how it is told.
+
+use crate::agent::limits::{Limits, Spent};
+use crate::agent::{Generation, Report, Task};
+use crate::fix::attempt::{Sink, Work};
+use crate::fix::checks::{Pending, Shell};
+use crate::fix::{FixOptions, FixResult, Output, Status, Wish, run};
+use crate::path::Places;
+use crate::protocol::event::Outcome;
+use crate::protocol::exit::Exit;
+use crate::protocol::message::Message;
+use crate::protocol::turn::Sampling;
+use crate::units::Tokens;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+type Act<'a> = Box<dyn FnMut(&Path) -> Outcome + Send + 'a>;
+
+/// Does in each attempt what its script says, and keeps what it was told.
+struct Scripted<'a> {
+    acts: Vec<Act<'a>>,
+    tasks: Vec<Task>,
+    unready: Option<String>,
+    cancel: CancellationToken,
+}
+
+impl Work for Scripted<'_> {
+    fn ready<'a>(&'a mut self, _: Sink<'a>) -> Pending<'a, Result<Option<u32>, String>> {
+        let answer = self.unready.clone().map_or(Ok(Some(8_192)), Err);
+        Box::pin(async { answer })
+    }
+
+    fn work<'a>(&'a mut self, task: Task, _: Sink<'a>) -> Pending<'a, Report> {
+        let act = self.acts.get_mut(self.tasks.len()).expect("no attempt beyond the script");
+        let outcome = act(task.root.as_path());
+        self.tasks.push(task);
+        let tokens = Spent { prompt: Tokens(30), prefilled: Tokens(20), reused: Tokens(10), generated: Tokens(5) };
+        Box::pin(async move { Report { outcome, steps: 3, tokens, changes: Vec::new() } })
+    }
+
+    fn cancel(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+}
+
+impl Scripted<'_> {
+    fn told(&self, attempt: usize) -> String {
+        match &self.tasks[attempt].opening[..] {
+            [Message::System { .. }, Message::User { text }] => text.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+struct World {
+    _held: tempfile::TempDir,
+    places: Places,
+    options: FixOptions,
+}
+
+const GREEN_AT_42: &str = "test \"$(cat answer.txt)\" = 42 || { echo the answer is $(cat answer.txt); exit 1; }";
+
+/// A repository with an uncommitted edit, whose answer is 41 and should be 42.
+fn world() -> World {
+    let held = tempfile::tempdir().unwrap();
+    let base = held.path().canonicalize().unwrap();
+    let dir = base.join("shop");
+    fs::create_dir(&dir).unwrap();
+    for (name, text) in [("answer.txt", "40\n"), ("other.txt", "one\ntwo\n"), ("tests/check.txt", "strict\n")] {
+        fs::create_dir_all(dir.join(name).parent().unwrap()).unwrap();
+        fs::write(dir.join(name), text).unwrap();
+    }
+    for arguments in ["init -q -b main", "config user.name A", "config user.email a@b.c", "add -A", "commit -qm first"] {
+        git(&dir, arguments);
+    }
+    fs::write(dir.join("answer.txt"), "41\n").unwrap();
+    fs::write(dir.join("new.txt"), "untracked\n").unwrap();
+    let home = base.join("home");
+    let places = Places::from_env(|name| (name == "AGENT_HOME").then(|| home.clone().into()));
+    let options = FixOptions {
+        dir,
+        issue: "The answer is off by one.".into(),
+        issue_ref: None,
+        test: Some(GREEN_AT_42.into()),
+        attempts: 1,
+        limits: Limits::default(),
+        in_place: false,
+        branch: None,
+        commit: false,
+        output: Output::Json,
+        predictions: None,
+        session: "s1".into(),
+        model: "tiny".into(),
+        generation: Generation { sampling: Sampling::default(), max_tokens: Tokens(100), thinking_budget: None, thinking: false },
+    };
+    World { _held: held, places, options }
+}
+
+fn git(dir: &Path, arguments: &str) -> String {
+    let mut command = Command::new("git");
+    command.current_dir(dir).env("HOME", "/nonexistent").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    let done = command.args(arguments.split(' ')).output().unwrap();
+    assert!(done.status.success(), "git {arguments}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+impl World {
+    async fn fix<'a>(&self, acts: Vec<Act<'a>>) -> (FixResult, Scripted<'a>) {
+        let mut scripted = Scripted { acts, tasks: Vec::new(), unready: None, cancel: CancellationToken::new() };
+        (self.fix_by(&mut scripted).await, scripted)
+    }
+
+    async fn fix_by(&self, scripted: &mut Scripted<'_>) -> FixResult {
+        let mut shell = Shell { logs: self.places.state.clone() };
+        run(scripted, &mut shell, Wish { options: &self.options, places: &self.places }, &mut |_| {}).await
+    }
+
+    fn answer(&self) -> String {
+        fs::read_to_string(self.options.dir.join("answer.txt")).unwrap()
+    }
+
+    /// Every byte of the user's directory, git's own included.
+    fn everything(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut all = BTreeMap::new();
+        let mut open = vec![self.options.dir.clone()];
+        while let Some(dir) = open.pop() {
+            for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    all.insert(path.clone(), fs::read(path).unwrap());
+                }
+            }
+        }
+        all
+    }
+}
+
+fn writes<'a>(edits: &'a [(&'a str, &'a str)]) -> Act<'a> {
+    Box::new(move |root| {
+        for (path, text) in edits {
+            fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            fs::write(root.join(path), text).unwrap();
+        }
+        Outcome::Finished { text: "I changed it.".into() }
+    })
+}
+
+fn cures<'a>() -> Act<'a> {
+    writes(&[("answer.txt", "42\n")])
+}
+
+fn ends<'a>(outcome: Outcome) -> Act<'a> {
+    Box::new(move |root| {
+        fs::write(root.join("answer.txt"), "half\n").unwrap();
+        outcome.clone()
+    })
+}
+
+#[tokio::test]
+async fn red_then_green_is_fixed_and_kept() {
+    let world = world();
+    let (result, scripted) = world.fix(vec![cures()]).await;
+    assert_eq!((result.status, result.exit()), (Status::Fixed, Exit::Done), "{result:?}");
+    assert_eq!(world.answer(), "42\n");
+    assert_eq!(git(&world.options.dir, "status --porcelain"), " M answer.txt\n?? new.txt\n", "the index is the user's");
+    assert!(scripted.told(0).contains("fails now (exit 1) and must pass. Its output:\n<output>\nthe answer is 41\n</output>"));
+    assert_ne!(scripted.tasks[0].root.as_path(), world.options.dir, "it worked on a copy");
+
+    let json: Value = serde_json::from_str(&result.render(Output::Json)).unwrap();
+    let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        ["status", "summary", "patch", "files", "test", "attempts", "steps", "tokens", "seconds", "session"],
+        "the contract's order"
+    );
+    assert_eq!(json["test"], serde_json::json!({"command": GREEN_AT_42, "before": 1, "after": 0}));
+    assert_eq!(json["tokens"], serde_json::json!({"prompt": 30, "prefilled": 20, "reused": 10, "generated": 5}));
+    assert_eq!((json["files"][0].as_str(), json["steps"].as_u64()), (Some("answer.txt"), Some(3)));
+    assert!(result.render(Output::Text).starts_with("fixed: `test "), "{}", result.render(Output::Text));
+}
+
+#[tokio::test]
+async fn what_is_not_fixed_leaves_no_trace() {
+    let stopped = |reason: &str| reason.to_owned();
+    let table: Vec<(&str, Act<'_>, Status, Exit)> = vec![
+        ("nothing done", writes(&[]), Status::Unfixed, Exit::Failed),
+        ("broken differently", writes(&[("answer.txt", "43\n"), ("more.txt", "x")]), Status::Unfixed, Exit::Failed),
+        ("gave up", ends(Outcome::Failed { reason: stopped("five empty answers") }), Status::Unfixed, Exit::Failed),
+        ("budget", ends(Outcome::Budget { reason: stopped("20 steps") }), Status::Budget, Exit::Budget),
+        ("engine", ends(Outcome::Engine { reason: stopped("lost") }), Status::Error, Exit::Engine),
+        ("denied", ends(Outcome::Denied { reason: stopped("run") }), Status::Error, Exit::Denied),
+        ("interrupted", ends(Outcome::Interrupted), Status::Error, Exit::Interrupted),
+    ];
+    for (name, act, status, exit) in table {
+        let world = world();
+        let before = world.everything();
+        let (result, _) = world.fix(vec![act]).await;
+        assert_eq!((result.status, result.exit()), (status, exit), "{name}: {result:?}");
+        assert!(world.everything() == before, "{name}: the tree, the index and the refs are as they were");
+        assert_eq!(result.render(Output::Patch), "", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_nothing_proves_is_kept_and_called_unverified() {
+    let table: Vec<(&str, Option<&str>, Act<'_>, &str)> = vec![
+        ("no command", None, cures(), "no test command is known"),
+        ("green before", Some("true"), cures(), "passed before"),
+        ("only tests", Some("grep -q loose tests/check.txt"), writes(&[("tests/check.txt", "loose\n")]), "nothing except tests"),
+        (
+            "bent tests",
+            Some("grep -q loose tests/check.txt"),
+            writes(&[("tests/check.txt", "loose\n"), ("answer.txt", "42\n")]),
+            "as they were before they still fail",
+        ),
+    ];
+    for (name, test, act, reason) in table {
+        let mut world = world();
+        world.options.test = test.map(str::to_owned);
+        let (result, _) = world.fix(vec![act]).await;
+        assert_eq!((result.status, result.exit()), (Status::Unverified, Exit::Unverified), "{name}: {result:?}");
+        assert!(result.summary.contains(reason), "{name}: {}", result.summary);
+        for file in &result.files {
+            assert!(result.patch.contains(&format!("+++ b/{file}")), "{name}");
+        }
+        let kept = world.everything();
+        assert!(kept.values().any(|bytes| bytes == b"42\n" || bytes == b"loose\n"), "{name}: kept");
+    }
+}
+
+#[tokio::test]
+async fn a_test_that_was_green_and_broke_is_not_kept() {
+    let mut world = world();
+    world.options.test = Some("grep -q two other.txt".into());
+    let before = world.everything();
+    let (result, _) = world.fix(vec![writes(&[("other.txt", "one\n")])]).await;
+    assert_eq!(result.exit(), Exit::Failed);
+    assert!(world.everything() == before);
+}
+
+#[tokio::test]
+async fn a_second_attempt_starts_fresh_with_the_lesson_and_what_is_left() {
+    let mut world = world();
+    world.options.attempts = 3;
+    world.options.limits = Limits { steps: Some(10), tokens: Some(Tokens(100)), time: Some(Duration::from_secs(1_000)) };
+    let first = writes(&[("answer.txt", "43\n"), ("stray.txt", "x\n")]);
+    let second: Act<'_> = Box::new(|root| {
+        assert_eq!(fs::read_to_string(root.join("answer.txt")).unwrap(), "41\n");
+        assert!(!root.join("stray.txt").exists());
+        fs::write(root.join("answer.txt"), "42\n").unwrap();
+        Outcome::Finished { text: "Now.".into() }
+    });
+    let (result, scripted) = world.fix(vec![first, second]).await;
+    assert_eq!((result.status, result.attempts, result.steps), (Status::Fixed, 2, 6));
+    assert_eq!(result.files, ["answer.txt"]);
+    let told = scripted.told(1);
+    assert!(told.contains("It changed: answer.txt (+1 -1), stray.txt (+1 -0). It ended with: \"I changed it.\""), "{told}");
+    assert!(told.contains("exit 1:\n<output>\nthe answer is 43\n</output>"), "{told}");
+    let limits = scripted.tasks[1].limits;
+    assert_eq!((limits.steps, limits.tokens), (Some(7), Some(Tokens(75))));
+}
+
+#[tokio::test]
+async fn attempts_end_when_the_budget_is_spent_between_them() {
+    let mut world = world();
+    world.options.attempts = 5;
+    world.options.limits.steps = Some(6);
+    let (result, _) = world.fix(vec![writes(&[]), writes(&[])]).await;
+    assert_eq!((result.status, result.exit(), result.attempts), (Status::Budget, Exit::Budget, 2));
+}
+
+#[tokio::test]
+async fn a_patch_is_printed_and_the_tree_left_alone() {
+    for in_place in [false, true] {
+        let mut world = world();
+        world.options.output = Output::Patch;
+        world.options.in_place = in_place;
+        let before = world.everything();
+        let (result, _) = world.fix(vec![cures()]).await;
+        assert_eq!(result.exit(), Exit::Done);
+        assert!(world.everything() == before, "in place: {in_place}");
+        let patch = world.options.dir.with_file_name("p.patch");
+        fs::write(&patch, result.render(Output::Patch)).unwrap();
+        git(&world.options.dir, &format!("apply --check {}", patch.display()));
+    }
+}
+
+#[tokio::test]
+async fn in_place_keeps_what_is_fixed_and_puts_the_rest_back() {
+    let mut world = world();
+    world.options.in_place = true;
+    let before = world.everything();
+    let (result, scripted) = world.fix(vec![writes(&[("answer.txt", "43\n"), ("stray.txt", "x\n")])]).await;
+    assert_eq!(result.exit(), Exit::Failed);
+    assert_eq!(scripted.tasks[0].root.as_path(), world.options.dir);
+    assert!(world.everything() == before);
+    let (result, _) = world.fix(vec![cures()]).await;
+    assert_eq!((result.exit(), world.answer().as_str()), (Exit::Done, "42\n"));
+}
+
+#[tokio::test]
+async fn a_branch_gets_the_result_and_the_tree_stays() {
+    let mut world = world();
+    git(&world.options.dir, "commit -qam second");
+    world.options.branch = Some("fix/answer".into());
+    world.options.issue_ref = Some("7".into());
+    let (result, _) = world.fix(vec![cures()]).await;
+    assert_eq!(result.exit(), Exit::Done, "{result:?}");
+    assert_eq!(world.answer(), "41\n");
+    assert_eq!(git(&world.options.dir, "show fix/answer:answer.txt"), "42\n");
+    assert_eq!(
+        git(&world.options.dir, "log -1 --format=%B fix/answer").trim(),
+        "Fix: The answer is off by one.\n\nI changed it.\n\nFixes #7"
+    );
+    let (again, scripted) = world.fix(vec![]).await;
+    assert_eq!((again.exit(), scripted.tasks.len()), (Exit::Usage, 0), "a taken name is said before any work: {again:?}");
+}
+
+#[tokio::test]
+async fn a_commit_that_cannot_be_made_leaves_nothing_and_saves_the_patch() {
+    let mut world = world();
+    world.options.commit = true;
+    let before = world.everything();
+    // The line that is changed is not committed yet: a commit of the fix alone is impossible.
+    let (result, _) = world.fix(vec![cures()]).await;
+    assert_eq!((result.status, result.exit()), (Status::Error, Exit::Failed), "{result:?}");
+    assert!(result.summary.contains("`answer.txt` that are not committed yet"), "{}", result.summary);
+    assert_eq!(fs::read_to_string(world.places.state.join("fix/s1.patch")).unwrap(), result.patch);
+    let after = world.everything();
+    let outside = |all: &BTreeMap<PathBuf, Vec<u8>>| all.iter().filter(|(p, _)| !p.to_string_lossy().contains("objects")).count();
+    assert_eq!(outside(&before), outside(&after));
+    assert_eq!(world.answer(), "41\n");
+
+    git(&world.options.dir, "commit -qam second");
+    let (result, _) = world.fix(vec![cures()]).await;
+    assert_eq!(result.exit(), Exit::Done, "{result:?}");
+    assert_eq!(git(&world.options.dir, "status --porcelain"), "?? new.txt\n");
+    assert_eq!(git(&world.options.dir, "show HEAD:answer.txt"), "42\n");
+}
+
+#[tokio::test]
+async fn a_tree_that_moved_meanwhile_is_not_written() {
+    let world = world();
+    let theirs = world.options.dir.join("answer.txt");
+    let act: Act<'_> = Box::new(move |root| {
+        fs::write(&theirs, "the user went on\n").unwrap();
+        fs::write(root.join("answer.txt"), "42\n").unwrap();
+        Outcome::Finished { text: String::new() }
+    });
+    let (result, _) = world.fix(vec![act]).await;
+    assert_eq!((result.status, result.exit()), (Status::Error, Exit::Failed));
+    assert!(result.summary.contains("`answer.txt` was changed by someone else"), "{}", result.summary);
+    assert!(result.summary.contains("s1.patch"), "{}", result.summary);
+    assert_eq!(world.answer(), "the user went on\n");
+}
+
+#[tokio::test]
+async fn an_engine_that_cannot_start_is_said_before_any_work() {
+    let world = world();
+    let mut scripted =
+        Scripted { acts: vec![], tasks: vec![], unready: Some("cannot load `x`".into()), cancel: CancellationToken::new() };
+    let result = world.fix_by(&mut scripted).await;
+    assert_eq!((result.status, result.exit(), result.summary.as_str()), (Status::Error, Exit::Engine, "cannot load `x`"));
+    scripted.cancel.cancel();
+    assert_eq!(world.fix_by(&mut scripted).await.exit(), Exit::Interrupted);
+}
+
+#[tokio::test]
+async fn a_directory_without_git_is_fixed_all_the_same() {
+    let mut world = world();
+    fs::remove_dir_all(world.options.dir.join(".git")).unwrap();
+    let (result, _) = world.fix(vec![cures()]).await;
+    assert_eq!((result.exit(), world.answer().as_str()), (Exit::Done, "42\n"));
+    world.options.commit = true;
+    let (result, _) = world.fix(vec![]).await;
+    assert_eq!(result.exit(), Exit::Usage);
+    assert!(result.summary.contains("is not in a git repository"), "{}", result.summary);
+}
+
+#[tokio::test]
+async fn a_prediction_is_one_line_a_run() {
+    let mut world = world();
+    let file = world.places.config.with_extension("jsonl");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    world.options.predictions = Some(file.clone());
+    world.options.issue_ref = Some("https://github.com/psf/requests/issues/12".into());
+    world.options.output = Output::Patch;
+    let (result, _) = world.fix(vec![cures()]).await;
+    world.fix(vec![writes(&[])]).await;
+    let lines: Vec<Value> = fs::read_to_string(file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        lines[0],
+        serde_json::json!({"instance_id": "psf__requests-12", "model_name_or_path": "tiny", "model_patch": result.patch})
+    );
+    assert_eq!(lines[1]["model_patch"], "");
+}
