@@ -131,7 +131,7 @@ fn replace(target: &Path, content: &[u8], permissions: Option<Permissions>) -> i
 
 #[cfg(test)]
 mod tests {
-    use crate::edit::apply::{Step, all, delete, write};
+    use crate::edit::apply::{Executable, delete, link, set_executable, write};
     use crate::path::Root;
     use crate::protocol::tool::ChangeKind;
     use std::fs;
@@ -248,5 +248,23 @@ mod tests {
         assert!(write(&project.root, "a/b", b"x").is_err(), "a directory");
         delete(&project.root, "a/b/c.txt").unwrap();
         assert!(!Path::new(&project.root.as_path().join("a/b/c.txt")).exists());
+    }
+
+    #[test]
+    fn links_and_modes_go_through_the_same_door() {
+        let project = project();
+        let root = &project.root;
+        write(root, "tool", b"#!/bin/sh").unwrap();
+        let mode = || fs::metadata(root.as_path().join("tool")).unwrap().permissions().mode();
+        set_executable(root, "tool", Executable::Yes).unwrap();
+        assert_eq!(mode() & 0o111, (mode() & 0o444) >> 2);
+        set_executable(root, "tool", Executable::No).unwrap();
+        assert_eq!(mode() & 0o111, 0);
+        link(root, "tool", Path::new("elsewhere")).unwrap();
+        assert_eq!(fs::read_link(root.as_path().join("tool")).unwrap(), Path::new("elsewhere"));
+        for path in [".git/link", "../out/link", "../out/secret"] {
+            assert!(link(root, path, Path::new("x")).is_err(), "{path}");
+            assert!(set_executable(root, path, Executable::Yes).is_err(), "{path}");
+        }
     }
 }

@@ -7,9 +7,11 @@ use crate::context::environment;
 use crate::fix::FixError;
 use crate::fix::checks::Pending;
 use crate::path::Root;
-use crate::prompts::{self, Allowance, FixOpening, Purpose};
-use crate::protocol::event::Event;
+use crate::prompts::{self, Allowance, FixLesson, FixOpening, Purpose, TestOutcome};
+use crate::protocol::event::{Event, Outcome};
 use crate::protocol::message::Message;
+use crate::repo::git::FileChange;
+use crate::repo::scratch::Workspace;
 use crate::tools::Mode;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
@@ -70,4 +72,25 @@ pub fn task(setting: Setting<'_>, opening: &FixOpening) -> Result<Task, FixError
     ];
     let (limits, generation, logs) = (setting.limits, setting.generation, setting.logs);
     Ok(Task { root, mode: Mode::Fix, opening, limits, generation, approval: Policy::All, logs })
+}
+
+/// Puts an attempt that failed into words for the next one. `test` is how the test command ended on its result.
+pub fn learn(workspace: &Workspace, changes: &[FileChange], outcome: &Outcome, test: Option<TestOutcome>) -> FixLesson {
+    const NAMED: usize = 5;
+    let named = changes.iter().take(NAMED).map(|change| match workspace.lines(change) {
+        Ok((added, deleted)) => format!("{} (+{added} -{deleted})", change.path),
+        Err(_) => change.path.clone(),
+    });
+    let mut changed: Vec<String> = named.collect();
+    match changes.len() {
+        0 => changed.push("nothing".into()),
+        more if more > NAMED => changed.push(format!("{} more", more - NAMED)),
+        _ => {}
+    }
+    let said = match outcome {
+        Outcome::Finished { text } => text.clone(),
+        Outcome::Failed { reason } => reason.clone(),
+        _ => String::new(),
+    };
+    FixLesson { changed: changed.join(", "), test, said }
 }

@@ -2,11 +2,11 @@
 
 use crate::agent::Report;
 use crate::agent::limits::{Cost, Limits, Spent};
-use crate::fix::attempt::{Setting, Sink, Work, task};
+use crate::fix::attempt::{Setting, Sink, Work, learn, task};
 use crate::fix::checks::{TestJob, TestRun, Tests, succeeds};
 use crate::fix::detect::detect;
 use crate::fix::keep::{self, Side};
-use crate::fix::output::{Output, Status, TestReport};
+use crate::fix::output::{Output, Status, TestReport, chain, commit_message};
 use crate::fix::verdict::{Evidence, Verdict, bent_tests, is_test, judge};
 use crate::fix::{FixError, Wish};
 use crate::hint::Hint;
@@ -53,12 +53,7 @@ impl Ending {
 
     /// An error, its causes and its hint in one text.
     pub fn failed(error: &FixError) -> Self {
-        let mut reason = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            reason.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
+        let mut reason = chain(error);
         reason.extend(error.hint().map(|hint| format!("; {hint}")));
         Self::new(Status::Error, error.exit(), reason)
     }
@@ -124,7 +119,8 @@ impl Flow<'_> {
             if let Some(ending) = ended.inspect_err(|_| self.drop_result(&workspace, &tree))? {
                 return Ok(ending);
             }
-            lesson = Some(learned(&workspace, before.as_ref(), &tried));
+            let test = before.as_ref().zip(tried.after.as_ref()).map(|(before, after)| outcome(&before.command, after));
+            lesson = Some(learn(&workspace, &tried.changes, &tried.outcome, test));
             self.drop_result(&workspace, &tree);
             self.say(format!("attempt {} of {} failed; trying again from the start", self.tally.attempts, options.attempts));
             tree = workspace.attempt(self.tally.attempts + 1)?;
@@ -327,14 +323,14 @@ impl Flow<'_> {
             return Ok(());
         }
         if !options.in_place {
-            keep::put(workspace, workspace.source(), changes, Side::After).map_err(|error| error.to_string())?;
+            keep::put(workspace, workspace.source(), changes, Side::After).map_err(|error| chain(&error))?;
         }
         if options.commit
             && let Err(error) = workspace.commit(changes, Onto::Current, &message)
         {
             // Half of what was asked for is nothing to leave behind.
             let back = keep::put(workspace, workspace.source(), changes, Side::Before);
-            return Err(back.map_or_else(|error| error.to_string(), |()| words(error)));
+            return Err(back.map_or_else(|error| chain(&error), |()| words(error)));
         }
         Ok(())
     }
@@ -356,38 +352,4 @@ impl Flow<'_> {
 
 fn outcome(command: &str, run: &TestRun) -> TestOutcome {
     TestOutcome { command: command.to_owned(), code: run.code, output: run.output.clone() }
-}
-
-/// Puts an attempt into words for the next one.
-fn learned(workspace: &Workspace, before: Option<&Before>, tried: &Tried) -> FixLesson {
-    const NAMED: usize = 5;
-    let named = tried.changes.iter().take(NAMED).map(|change| match workspace.lines(change) {
-        Ok((added, deleted)) => format!("{} (+{added} -{deleted})", change.path),
-        Err(_) => change.path.clone(),
-    });
-    let mut changed: Vec<String> = named.collect();
-    match tried.changes.len() {
-        0 => changed.push("nothing".into()),
-        more if more > NAMED => changed.push(format!("{} more", more - NAMED)),
-        _ => {}
-    }
-    let said = match &tried.outcome {
-        Outcome::Finished { text } => text.clone(),
-        Outcome::Failed { reason } => reason.clone(),
-        _ => String::new(),
-    };
-    let test = before.zip(tried.after.as_ref()).map(|(before, after)| outcome(&before.command, after));
-    FixLesson { changed: changed.join(", "), test, said }
-}
-
-/// Gives a commit its message: the issue's first line as the subject, then the model's account.
-fn commit_message(reference: Option<&str>, issue: &str, said: &str) -> String {
-    let first = issue.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("the issue");
-    let subject: String = first.trim_start_matches(['#', ' ']).chars().take(66).collect();
-    let link = reference.map(|reference| match reference.parse::<u64>() {
-        Ok(number) => format!("\n\nFixes #{number}"),
-        Err(_) => format!("\n\nFixes {reference}"),
-    });
-    let body = if said.is_empty() { String::new() } else { format!("\n\n{said}") };
-    format!("Fix: {subject}{body}{}\n", link.unwrap_or_default())
 }

@@ -145,3 +145,21 @@ pub(crate) fn predict(path: &Path, result: &FixResult, options: &FixOptions) -> 
     let written = opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
     written.map_err(|source| FixError::Write { path: path.to_owned(), source })
 }
+
+/// Gives a commit its message: the issue's first line as the subject, then the model's account.
+pub(crate) fn commit_message(reference: Option<&str>, issue: &str, said: &str) -> String {
+    let first = issue.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("the issue");
+    let subject: String = first.trim_start_matches(['#', ' ']).chars().take(66).collect();
+    let link = reference.map(|reference| match reference.parse::<u64>() {
+        Ok(number) => format!("\n\nFixes #{number}"),
+        Err(_) => format!("\n\nFixes {reference}"),
+    });
+    let body = if said.is_empty() { String::new() } else { format!("\n\n{said}") };
+    format!("Fix: {subject}{body}{}\n", link.unwrap_or_default())
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
