@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub type Sink<'a> = &'a mut (dyn FnMut(&Event) + Send);
 
 /// Whoever does the work between two test runs.
-pub trait Work: Send {
+pub trait Work {
     /// Makes the model ready and gives its window, where it says one.
     fn ready<'a>(&'a mut self, sink: Sink<'a>) -> Pending<'a, Result<Option<u32>, String>>;
 

@@ -24,11 +24,11 @@ pub struct TestJob {
     pub cancel: CancellationToken,
 }
 
-/// A future that borrows its maker.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// A future that borrows its maker, for the thread that it was made on.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// Runs test commands. A cancelled run may end with any code: the caller asks its token.
-pub trait Tests: Send {
+pub trait Tests {
     fn run(&mut self, job: TestJob) -> Pending<'_, Result<TestRun, SpawnError>>;
 }
 

@@ -19,7 +19,7 @@ use std::process::Command;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-type Act<'a> = Box<dyn FnMut(&Path) -> Outcome + Send + 'a>;
+type Act<'a> = Box<dyn FnMut(&Path) -> Outcome + 'a>;
 
 /// Does in each attempt what its script says, and keeps what it was told.
 struct Scripted<'a> {
