@@ -1,3 +1,3 @@
 //! Models as files: headers read and checked without llama.cpp.
 
-pub mod gguf;
+pub mod installed;

@@ -1,1 +1,3 @@
 //! Memory planning: pure.
+
+pub mod wanted;
