@@ -1,1 +1,274 @@
-//! The composition root: settings in, a running agent out.
+//! The composition root: settings in, a running agent out. Reads top to bottom, in the order of what depends on what.
+//!
+//! Nothing is kept in globals; a command calls as far down as it needs, so `agent doctor` never starts an engine.
+
+use crate::config::layers::ConfigError;
+use crate::config::{Layers, Origin, Resolved};
+use crate::hint::Hint;
+use crate::models::installed::{self, Installed};
+use crate::path::{PathError, Places, Root};
+use crate::planner::wanted::Wanted;
+use crate::tools::Toolbox;
+use crate::units::Bytes;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What the command line asked for, before anything was read.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    pub directory: Option<PathBuf>,
+    pub replay: Option<PathBuf>,
+    /// `key=value`, in the order given.
+    pub assignments: Vec<String>,
+    /// Flag, key and value of every flag that stands for a key.
+    pub flags: Vec<(&'static str, &'static str, Option<toml::Value>)>,
+}
+
+/// What stands before any engine: whose machine, which project, which settings.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    pub places: Places,
+    pub root: Root,
+    pub resolved: Resolved,
+    pub replay: Option<PathBuf>,
+}
+
+/// Which engine a run uses, and why that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    Replay(PathBuf),
+    Endpoint { url: String, model: Option<String> },
+    Llama { model: PathBuf },
+}
+
+/// Why there is no agent.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot work in the directory")]
+    Root(#[from] PathError),
+    #[error("no model: none was named, and none is installed in `{}`", models.display())]
+    NoModel { models: PathBuf },
+    #[error("no installed model fits: the smallest, `{name}`, has {size}, and {available} are free")]
+    TooLarge { name: String, size: Bytes, available: Bytes },
+    #[error("cannot plan the memory of `{}` in this version", model.display())]
+    NoPlan { model: PathBuf },
+    #[error("no model `{name}`: it is no file, and not installed in `{}`", models.display())]
+    Unknown { name: String, models: PathBuf, installed: Vec<String> },
+}
+
+impl Hint for BootError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.hint(),
+            Self::Root(_) => Some("name an existing directory with -C".into()),
+            Self::NoModel { .. } => Some(
+                "name a file with `--model PATH.gguf`, a server with `--endpoint URL`, or put a GGUF file there; `agent doctor` shows what was looked at"
+                    .into(),
+            ),
+            Self::NoPlan { .. } => Some("pin what you know with `-c plan.n_ctx=…` and `-c plan.n_gpu_layers=…`".into()),
+            Self::TooLarge { .. } => Some("name it with --model to try all the same, or use a server with --endpoint".into()),
+            Self::Unknown { installed, .. } if installed.is_empty() => Some("`agent model list` shows where models are looked for".into()),
+            Self::Unknown { installed, .. } => Some(format!("installed: {}", installed.join(", "))),
+        }
+    }
+}
+
+/// Reads where and how: places, the project, and every layer of settings. `env` reads one variable.
+pub fn ground(wishes: Wishes, env: impl Fn(&str) -> Option<OsString>) -> Result<Ground, BootError> {
+    let places = Places::from_env(&env);
+    let root = Root::open(wishes.directory.as_deref().unwrap_or(Path::new(".")))?;
+    let mut layers = Layers::new()?
+        .person(&places.config.join("config.toml"))?
+        .project(&project_file(root.as_path()))?
+        .environment(|name| env(name).and_then(|v| v.into_string().ok()))?;
+    for written in &wishes.assignments {
+        layers = layers.assignment(written)?;
+    }
+    for (flag, key, value) in wishes.flags {
+        layers = layers.flag(flag, key, value)?;
+    }
+    Ok(Ground { places, root, resolved: layers.resolve()?, replay: wishes.replay })
+}
+
+/// The project's own configuration: the nearest one between the directory and the top of its repository.
+fn project_file(root: &Path) -> PathBuf {
+    let named = |dir: &Path| dir.join(".agent/config.toml");
+    let top = root.ancestors().find(|dir| dir.join(".git").exists()).unwrap_or(root);
+    let inside = root.ancestors().take_while(|dir| dir.starts_with(top));
+    inside.map(named).find(|file| file.exists()).unwrap_or_else(|| named(root))
+}
+
+/// Chooses the engine: recorded turns, then a server, then a model on this machine.
+///
+/// A server is used whenever one is set, and `model` is then its name for a model. The exception is a GGUF file that a
+/// stronger layer names: `--model x.gguf` means that file although the configuration has a server.
+pub fn choose(ground: &Ground) -> Result<Choice, BootError> {
+    if let Some(file) = &ground.replay {
+        return Ok(Choice::Replay(file.clone()));
+    }
+    let settings = &ground.resolved.settings;
+    let rank = |key: &str| ground.resolved.values.get(key).map_or(0, |setting| Origin::rank(&setting.origin));
+    let names_a_file = settings.model.as_deref().is_some_and(|m| m.ends_with(".gguf")) && rank("model") > rank("endpoint");
+    if let Some(url) = settings.endpoint.clone().filter(|_| !names_a_file) {
+        return Ok(Choice::Endpoint { url, model: settings.model.clone() });
+    }
+    let model = match &settings.model {
+        Some(name) => named(name, &ground.places)?,
+        None => best(&ground.places)?.path,
+    };
+    Ok(Choice::Llama { model })
+}
+
+/// The file that a name means: a path as it stands, else an installed model.
+fn named(name: &str, places: &Places) -> Result<PathBuf, BootError> {
+    // What is written like a file is one, also when it is missing: the engine's error then names that very path.
+    if name.ends_with(".gguf") && (name.contains('/') || Path::new(name).exists()) {
+        return Ok(PathBuf::from(name));
+    }
+    let all = installed::list(&places.models);
+    match all.iter().find(|model| model.name == name.trim_end_matches(".gguf")) {
+        Some(model) => Ok(model.path.clone()),
+        None => Err(BootError::Unknown {
+            name: name.to_owned(),
+            models: places.models.clone(),
+            installed: all.into_iter().map(|model| model.name).collect(),
+        }),
+    }
+}
+
+/// The largest installed model that fits: of models nobody ranked, size is the best sign of quality there is.
+fn best(places: &Places) -> Result<Installed, BootError> {
+    let all = installed::list(&places.models);
+    let Some(smallest) = all.iter().min_by_key(|model| model.size) else {
+        return Err(BootError::NoModel { models: places.models.clone() });
+    };
+    let Some(available) = installed::available_memory() else {
+        return Ok(smallest.clone());
+    };
+    // An eighth stays for the cache, the buffers and everybody else.
+    let room = Bytes(available.0 - available.0 / 8);
+    let fitting = all.iter().filter(|model| model.size <= room).max_by_key(|model| model.size);
+    fitting.cloned().ok_or_else(|| BootError::TooLarge { name: smallest.name.clone(), size: smallest.size, available })
+}
+
+/// Plans the memory of a model, in the contract's shape. The one place where a plan is asked for.
+pub fn plan(_ground: &Ground, model: &Path, _wanted: &Wanted) -> Result<serde_json::Value, BootError> {
+    Err(BootError::NoPlan { model: model.to_owned() })
+}
+
+/// Gives the built-in tools.
+pub fn toolbox() -> Toolbox {
+    Toolbox::builtin()
+}
+
+/// Whether a server is on this machine: by its name in the URL, without asking anybody.
+pub fn is_loopback(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::boot::{BootError, Choice, Wishes, choose, ground, is_loopback};
+    use crate::hint::Hint;
+    use std::ffi::OsString;
+    use std::path::PathBuf;
+
+    /// A machine with a home of its own: models by name and size, a configuration, and nothing of the real environment.
+    struct Machine(tempfile::TempDir);
+
+    impl Machine {
+        fn with(models: &[(&str, usize)], config: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            for sub in ["home/config", "home/models", "project/.git", "project/.agent", "project/sub"] {
+                std::fs::create_dir_all(dir.path().join(sub)).unwrap();
+            }
+            for (name, size) in models {
+                std::fs::write(dir.path().join("home/models").join(name), vec![0; *size]).unwrap();
+            }
+            std::fs::write(dir.path().join("home/config/config.toml"), config).unwrap();
+            Self(dir)
+        }
+
+        fn model(&self, name: &str) -> Choice {
+            Choice::Llama { model: self.0.path().join("home/models").join(name) }
+        }
+
+        fn choose(&self, model: Option<&str>, endpoint: Option<&str>) -> Result<Choice, BootError> {
+            let flags = vec![("--model", "model", model.map(Into::into)), ("--endpoint", "endpoint", endpoint.map(Into::into))];
+            let wishes = Wishes { directory: Some(self.0.path().join("project")), flags, ..Wishes::default() };
+            choose(&ground(wishes, |name| self.env(name))?)
+        }
+
+        fn env(&self, name: &str) -> Option<OsString> {
+            (name == "AGENT_HOME").then(|| self.0.path().join("home").into_os_string())
+        }
+    }
+
+    fn endpoint(url: &str, model: Option<&str>) -> Choice {
+        Choice::Endpoint { url: url.into(), model: model.map(Into::into) }
+    }
+
+    #[test]
+    fn the_largest_installed_model_is_the_default() {
+        let machine = Machine::with(&[("small.gguf", 1), ("large.gguf", 2)], "");
+        assert_eq!(machine.choose(None, None).unwrap(), machine.model("large.gguf"));
+        assert_eq!(machine.choose(Some("small"), None).unwrap(), machine.model("small.gguf"));
+        assert_eq!(machine.choose(Some("x/y.gguf"), None).unwrap(), Choice::Llama { model: PathBuf::from("x/y.gguf") });
+    }
+
+    #[test]
+    fn an_endpoint_is_used_unless_a_stronger_layer_names_a_file() {
+        let machine = Machine::with(&[("m.gguf", 1)], "endpoint = 'http://s/v1'\nmodel = 'theirs.gguf'\n");
+        assert_eq!(machine.choose(None, None).unwrap(), endpoint("http://s/v1", Some("theirs.gguf")));
+        assert_eq!(machine.choose(Some("qwen3:8b"), None).unwrap(), endpoint("http://s/v1", Some("qwen3:8b")));
+        assert_eq!(machine.choose(Some("m.gguf"), None).unwrap(), machine.model("m.gguf"));
+        assert_eq!(machine.choose(Some("m.gguf"), Some("http://t/v1")).unwrap(), endpoint("http://t/v1", Some("m.gguf")));
+    }
+
+    #[test]
+    fn without_any_model_the_error_says_what_would_help() {
+        let error = Machine::with(&[], "").choose(None, None).unwrap_err();
+        assert!(matches!(error, BootError::NoModel { .. }), "{error}");
+        assert!(error.hint().unwrap().contains("--endpoint"));
+        let error = Machine::with(&[("a.gguf", 1)], "").choose(Some("b"), None).unwrap_err();
+        assert_eq!(error.hint().as_deref(), Some("installed: a"));
+    }
+
+    #[test]
+    fn the_project_file_is_found_from_below_and_not_beyond_the_repository() {
+        let machine = Machine::with(&[], "");
+        let at = |sub: &str| {
+            let wishes = Wishes { directory: Some(machine.0.path().join(sub)), ..Wishes::default() };
+            ground(wishes, |name| machine.env(name)).unwrap().resolved.settings.max_steps
+        };
+        std::fs::write(machine.0.path().join("project/.agent/config.toml"), "max_steps = 7").unwrap();
+        assert_eq!((at("project/sub"), at("project"), at("home")), (7, 7, 50));
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for url in
+            ["http://localhost:1/v1", "http://127.0.0.1/v1", "http://127.9.9.9", "https://[::1]:80/v1", "http://u:p@LOCALHOST/"]
+        {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in [
+            "http://10.0.0.1/v1",
+            "http://127.0.0.1.example.com",
+            "http://localhost@example.com/",
+            "http://example.com/localhost",
+            "",
+        ] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+}

@@ -1,3 +1,5 @@
+//! The binary: everything is in the library, so that tests and tools reach it too.
+
 fn main() -> std::process::ExitCode {
-    agent::protocol::exit::Exit::Done.into()
+    agent::cli::main()
 }

@@ -1,0 +1,131 @@
+//! The command line: parses, calls one command, renders its error, and turns the result into an exit code.
+//!
+//! One command a file. Nothing is opened or read before the arguments are parsed, so `agent --help` costs a parse and a
+//! print. Only the answer goes to stdout; `answer` is the one place that writes there, `failure` the one that renders errors.
+
+mod answer;
+mod completions;
+mod doctor;
+mod failure;
+mod globals;
+mod interrupt;
+mod model;
+mod plan;
+mod progress;
+mod tool;
+
+use crate::cli::failure::Failure;
+use crate::cli::globals::Globals;
+use crate::protocol::exit::Exit;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// A coding agent that brings its own model.
+#[derive(Debug, Parser)]
+#[command(name = "agent", version, max_term_width = 100, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one tool as the model would call it
+    Tool(tool::Tool),
+    /// Show the memory plan of a model without loading it
+    Plan(plan::Plan),
+    /// List and show models on disk
+    Model(model::Model),
+    /// Say what this program sees: machine, settings, models, and what would leave the machine
+    Doctor(doctor::Doctor),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    install_panic_hook();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return parse_error(&error),
+    };
+    match dispatch(arguments) {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
+    let globals = arguments.globals;
+    match arguments.command {
+        Some(Command::Tool(tool)) => tool.run(globals),
+        Some(Command::Plan(plan)) => plan.run(globals),
+        Some(Command::Model(model)) => model.run(globals),
+        Some(Command::Doctor(doctor)) => doctor.run(globals),
+        Some(Command::Completions(completions)) => completions.run(&mut Arguments::command()),
+        None => {
+            eprintln!(
+                "This version has no terminal yet: give it a task with `agent run \"…\"` or an issue with `agent fix --issue …`.\n"
+            );
+            eprint!("{}", Arguments::command().render_help());
+            Ok(Exit::Usage)
+        }
+    }
+}
+
+/// Help and version are answers (stdout, 0); everything else that clap says is a usage error (stderr, 2).
+fn parse_error(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        eprint!("{error}");
+        return Exit::Usage.into();
+    }
+    match answer::text(&error.to_string()) {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => failure.report(),
+    }
+}
+
+/// A panic is a bug of ours: it is one clear line, and the whole story only for who asks for it.
+fn install_panic_hook() {
+    let whole = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let what = info.payload_as_str().unwrap_or("panic");
+        eprintln!("error: internal error at {place}: {what}");
+        eprintln!("hint: this is a bug in agent; RUST_BACKTRACE=1 shows where it came from");
+        if std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0") {
+            whole(info);
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::Arguments;
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_command() {
+        for line in ["agent -C d --replay f doctor -c a=1 -c b=2", "agent doctor -C d --replay f -c a=1 -c b=2"] {
+            let parsed = Arguments::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(parsed.globals.directory.as_deref(), Some("d".as_ref()));
+            assert_eq!(parsed.globals.replay.as_deref(), Some("f".as_ref()));
+            assert_eq!(parsed.globals.config, ["a=1", "b=2"]);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_a_usage_error() {
+        for line in ["agent nosuch", "agent --nosuch"] {
+            let error = Arguments::try_parse_from(line.split(' ')).unwrap_err();
+            assert!(error.use_stderr(), "{line}");
+        }
+    }
+}
