@@ -2,16 +2,32 @@
 //!
 //! Nothing is kept in globals; a command calls as far down as it needs, so `agent doctor` never starts an engine.
 
+use crate::agent::approval::Policy;
+use crate::agent::limits::Limits;
+use crate::agent::{Agent, Generation};
 use crate::config::layers::ConfigError;
-use crate::config::{Layers, Origin, Resolved};
+use crate::config::{ApprovalWord, Layers, Origin, Resolved, SamplingSettings, Settings};
+use crate::engine::backend::LoadOptions;
+use crate::engine::client::{ClientSettings, LlamaEngine};
+use crate::engine::endpoint::{Endpoint, EndpointSettings};
+use crate::engine::replay::Replay;
+#[cfg(feature = "llama")]
+use crate::engine::worker;
+use crate::engine::{Engine, EngineError};
 use crate::hint::Hint;
+use crate::models::gguf::{self, Need};
 use crate::models::installed::{self, Installed};
 use crate::path::{PathError, Places, Root};
 use crate::planner::wanted::Wanted;
+use crate::protocol::exit::Exit;
+use crate::protocol::turn::Sampling;
 use crate::tools::Toolbox;
-use crate::units::Bytes;
+use crate::units::{Bytes, Tokens};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// What the command line asked for, before anything was read.
 #[derive(Debug, Default)]
@@ -41,6 +57,18 @@ pub enum Choice {
     Llama { model: PathBuf },
 }
 
+impl Choice {
+    /// The model's name as far as it is known before anything is loaded.
+    pub fn model_name(&self) -> String {
+        let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        match self {
+            Self::Replay(file) => stem(file),
+            Self::Endpoint { url, model } => model.clone().unwrap_or_else(|| url.clone()),
+            Self::Llama { model } => stem(model),
+        }
+    }
+}
+
 /// Why there is no agent.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
@@ -48,6 +76,12 @@ pub enum BootError {
     Config(#[from] ConfigError),
     #[error("cannot work in the directory")]
     Root(#[from] PathError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("this build has no engine of its own: it was made without the feature `llama`")]
+    Unbuilt,
+    #[error("the engine's options are not readable")]
+    Options(#[source] serde_json::Error),
     #[error("no model: none was named, and none is installed in `{}`", models.display())]
     NoModel { models: PathBuf },
     #[error("no installed model fits: the smallest, `{name}`, has {size}, and {available} are free")]
@@ -62,6 +96,9 @@ impl Hint for BootError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Config(error) => error.hint(),
+            Self::Engine(error) => error.hint(),
+            Self::Unbuilt => Some("use a server with `--endpoint URL`, or build with the default features".into()),
+            Self::Options(_) => None,
             Self::Root(_) => Some("name an existing directory with -C".into()),
             Self::NoModel { .. } => Some(
                 "name a file with `--model PATH.gguf`, a server with `--endpoint URL`, or put a GGUF file there; `agent doctor` shows what was looked at"
@@ -71,6 +108,16 @@ impl Hint for BootError {
             Self::TooLarge { .. } => Some("name it with --model to try all the same, or use a server with --endpoint".into()),
             Self::Unknown { installed, .. } if installed.is_empty() => Some("`agent model list` shows where models are looked for".into()),
             Self::Unknown { installed, .. } => Some(format!("installed: {}", installed.join(", "))),
+        }
+    }
+}
+
+impl BootError {
+    /// The class of the error: what was asked for wrongly, or an engine that is not to be had.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_) | Self::Root(_) | Self::Options(_) => Exit::Usage,
+            _ => Exit::Engine,
         }
     }
 }
@@ -151,6 +198,98 @@ fn best(places: &Places) -> Result<Installed, BootError> {
     let room = Bytes(available.0 - available.0 / 8);
     let fitting = all.iter().filter(|model| model.size <= room).max_by_key(|model| model.size);
     fitting.cloned().ok_or_else(|| BootError::TooLarge { name: smallest.name.clone(), size: smallest.size, available })
+}
+
+/// Gives the engine that was chosen. Nothing is started, loaded or connected yet. `need` is what a model's file must hold.
+pub fn engine(ground: &Ground, choice: Choice, need: Need) -> Result<Box<dyn Engine>, BootError> {
+    let settings = &ground.resolved.settings;
+    Ok(match choice {
+        Choice::Replay(file) => Box::new(replay(&file)?),
+        Choice::Endpoint { url, model } => {
+            let api_key = std::env::var(&settings.api_key_env).ok().filter(|key| !key.is_empty());
+            Box::new(Endpoint::new(EndpointSettings { url, model, api_key })?)
+        }
+        Choice::Llama { .. } if !cfg!(feature = "llama") => return Err(BootError::Unbuilt),
+        Choice::Llama { model } => Box::new(LlamaEngine::new(ClientSettings {
+            // The engine is this very program, started again.
+            program: std::env::current_exe().map_err(|e| EngineError::Unavailable(format!("cannot find this program: {e}")))?,
+            options: load_options(settings, model),
+            runtime: ground.places.runtime.clone(),
+            idle: Duration::from_secs(settings.engine.idle_seconds),
+            log: ground.places.state.join("engine"),
+            validate: match need {
+                Need::Weights => |file| gguf::check(file, Need::Weights).map(drop).map_err(|e| e.to_string()),
+                Need::Tokenizer => |file| gguf::check(file, Need::Tokenizer).map(drop).map_err(|e| e.to_string()),
+            },
+        })),
+    })
+}
+
+fn replay(file: &Path) -> Result<Replay, EngineError> {
+    Replay::open(file)
+}
+
+fn load_options(settings: &Settings, model: PathBuf) -> LoadOptions {
+    let plan = &settings.plan;
+    LoadOptions {
+        model,
+        n_ctx: plan.n_ctx,
+        n_gpu_layers: plan.n_gpu_layers,
+        threads: settings.engine.threads,
+        n_batch: plan.n_batch,
+        n_ubatch: plan.n_ubatch,
+        type_k: plan.kv_type_k.clone(),
+        type_v: plan.kv_type_v.clone(),
+        flash_attn: plan.flash_attn,
+    }
+}
+
+/// Is the engine process, until it is to end.
+#[cfg(feature = "llama")]
+pub fn serve(socket: PathBuf, options: &str, idle: Duration) -> Result<(), BootError> {
+    let options = serde_json::from_str(options).map_err(BootError::Options)?;
+    Ok(worker::serve(worker::ServeSettings { socket, options, idle }, crate::engine::llama::load)?)
+}
+
+/// Is the engine process, until it is to end.
+#[cfg(not(feature = "llama"))]
+pub fn serve(_socket: PathBuf, _options: &str, _idle: Duration) -> Result<(), BootError> {
+    Err(BootError::Unbuilt)
+}
+
+/// Puts the agent together: the chosen engine, the built-in tools, and what stops both.
+pub fn agent(ground: &Ground, cancel: CancellationToken) -> Result<Agent, BootError> {
+    let engine = engine(ground, choose(ground)?, Need::Weights)?;
+    Ok(Agent { engine, toolbox: Arc::new(toolbox()), cancel })
+}
+
+/// What a run may cost.
+pub fn limits(settings: &Settings) -> Limits {
+    Limits {
+        steps: Some(settings.max_steps),
+        time: settings.max_seconds.map(Duration::from_secs),
+        tokens: settings.max_tokens.map(Tokens),
+    }
+}
+
+/// How each turn is generated.
+pub fn generation(settings: &Settings) -> Generation {
+    let SamplingSettings { temperature, top_p, top_k, min_p, seed } = settings.sampling;
+    Generation {
+        sampling: Sampling { temperature, top_p, top_k, min_p, seed },
+        max_tokens: Tokens(settings.turn_tokens),
+        thinking_budget: Some(Tokens(settings.thinking_budget)),
+        thinking: settings.thinking,
+    }
+}
+
+/// What a run may do without asking.
+pub fn approval(settings: &Settings) -> Policy {
+    match settings.approval {
+        ApprovalWord::Reads => Policy::Reads,
+        ApprovalWord::Edits => Policy::Edits,
+        ApprovalWord::All => Policy::All,
+    }
 }
 
 /// Plans the memory of a model, in the contract's shape. The one place where a plan is asked for.

@@ -50,7 +50,7 @@ const DOORS: &[Door] = &[
         effect: "a process is spawned",
         words: &["process::Command", "Command::new", "CommandExt", "fork(", "execv"],
         // The engine's own start is the second one: it is no command of the model's.
-        files: &["src/sandbox/process.rs", "src/engine/client.rs", "src/engine/client/"],
+        files: &["src/sandbox/process.rs", "src/engine/client/"],
     },
     Door {
         effect: "the network is used",
@@ -81,13 +81,13 @@ const DOORS: &[Door] = &[
             // Our own state: each with the place it writes to.
             "src/sessions/log.rs",    // state: one log per session
             "src/sandbox/process.rs", // state: whole logs of commands
-            "src/engine/client.rs",   // runtime: the socket's directory and the engine's log
-            "src/engine/client/",
-            "src/engine/worker.rs", // runtime: the socket
-            "src/engine/worker/",
-            "src/fix/worktree.rs", // a temporary directory: the copy that a fix works in
-            "src/repo/git.rs",     // a temporary worktree
-            "src/repo/git/",
+            "src/sandbox/output.rs",
+            "src/engine/client/",    // state: the engines' logs; runtime: sockets that nobody answers on
+            "src/engine/runtime.rs", // runtime: the directory of the sockets, and its lock
+            "src/engine/worker/",    // runtime: its socket
+            "src/repo/git.rs",       // a temporary store of objects
+            "src/repo/scratch.rs",   // a temporary copy of the tree, which a fix works in
+            "src/repo/scratch/",
         ],
     },
 ];
@@ -105,6 +105,8 @@ struct File {
     text: String,
     /// Comments and the insides of strings blanked, line by line as in `text`.
     code: String,
+    /// Compiled for tests only.
+    test: bool,
 }
 
 /// A broken rule.
@@ -122,7 +124,8 @@ impl fmt::Display for Finding {
 
 impl File {
     fn new(path: &str, text: &str) -> Self {
-        Self { path: path.into(), text: text.into(), code: if path.ends_with(".rs") { code_only(text) } else { text.into() } }
+        let code = if path.ends_with(".rs") { code_only(text) } else { text.into() };
+        Self { path: path.into(), text: text.into(), code, test: !path.starts_with("src/") }
     }
 
     fn finding(&self, line: usize, message: impl Into<String>) -> Finding {
@@ -135,12 +138,34 @@ impl File {
         Some(inside.split('/').next()?.trim_end_matches(".rs"))
     }
 
-    /// Numbered lines of code that ship: everything before the tests, which stand last. None of a file of tests.
+    /// Numbered lines of code that ship: everything before the tests, which stand last.
     fn shipped(&self) -> impl Iterator<Item = (usize, &str)> {
-        let tests = self.path.ends_with("/tests.rs") || self.path.contains("/tests/");
-        let lines = self.code.lines().enumerate().map(|(i, line)| (i + 1, line));
-        let until = |(_, line): &(usize, &str)| !line.starts_with("#[cfg(test)]");
-        lines.take_while(until).filter(move |_| !tests)
+        let lines: Vec<&str> = self.code.lines().collect();
+        let tests = |pair: &[&str]| pair[0].starts_with("#[cfg(test)]") && pair[1].starts_with("mod ") && pair[1].contains('{');
+        let end = lines.windows(2).position(tests).unwrap_or(lines.len());
+        let end = if self.test { 0 } else { end };
+        lines.into_iter().take(end).enumerate().map(|(i, line)| (i + 1, line))
+    }
+
+    /// The files, without `.rs`, of the modules that this file declares for tests only.
+    fn test_modules(&self) -> Vec<String> {
+        let (dir, name) = self.path.trim_end_matches(".rs").rsplit_once('/').unwrap_or(("", &self.path));
+        let below = if ["mod", "lib", "main"].contains(&name) { dir.to_owned() } else { format!("{dir}/{name}") };
+        let (mut found, mut for_tests, mut elsewhere) = (Vec::new(), false, None);
+        for line in self.text.lines() {
+            let declared = line.split_once("mod ").filter(|(before, _)| before.is_empty() || before.starts_with("pub"));
+            if line.starts_with("#[cfg(test)]") {
+                for_tests = true;
+            } else if let Some(path) = line.strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")) {
+                elsewhere = Some(format!("{dir}/{}", path.trim_end_matches(".rs")));
+            } else if let Some(module) = declared.and_then(|(_, rest)| rest.strip_suffix(';')).filter(|_| for_tests) {
+                found.push(elsewhere.take().unwrap_or_else(|| format!("{below}/{module}")));
+                for_tests = false;
+            } else {
+                (for_tests, elsewhere) = (false, None);
+            }
+        }
+        found
     }
 
     fn is_one_of(&self, files: &[&str]) -> bool {
@@ -186,7 +211,9 @@ fn doors(file: &File) -> Vec<Finding> {
 }
 
 fn opening(file: &File) -> Vec<Finding> {
-    let opens = !file.path.ends_with(".rs") || file.text.starts_with("//! ");
+    // A module's tests stand beside it and are opened by it.
+    let tests = file.test && file.path.starts_with("src/");
+    let opens = tests || !file.path.ends_with(".rs") || file.text.starts_with("//! ");
     if opens { Vec::new() } else { vec![file.finding(1, "a module opens with `//!`: what it is for, and what it does not know")] }
 }
 
@@ -414,6 +441,11 @@ fn package() -> Vec<File> {
         }
     }
     assert!(files.len() > 20, "the package was not found");
+    let for_tests: Vec<String> = files.iter().flat_map(File::test_modules).collect();
+    for file in &mut files {
+        let stem = file.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        file.test |= for_tests.iter().any(|module| stem == module || stem.starts_with(&format!("{module}/")));
+    }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
 }
@@ -482,7 +514,7 @@ fn an_effect_outside_its_door_is_found() {
     keeps(doors, "src/repo/git.rs", "git2::Repository::open(x)");
     keeps(doors, "src/repo/git/diff.rs", "git2::Repository::open(x)");
     keeps(doors, "src/tools/write.rs", "use std::fs;\nfs::read(p);\n#[cfg(test)]\nmod tests { fn f() { fs::write(p, t) } }");
-    keeps(doors, "src/tools/tests.rs", "fs::write(p, t)");
+    breaks(doors, "src/tools/write.rs", "#[cfg(test)]\nmod tests;\nuse x;\nfs::write(p, t);", "4: `fs::write`");
     keeps(doors, "src/cli/mod.rs", "enum Command { A }\nArguments::command()\n// git2::x\nlet s = r#\"git2\"#;");
 }
 
@@ -536,6 +568,18 @@ fn a_dependency_without_a_reason_or_a_pin_is_found() {
         "Cargo.toml",
         "[package]\nname = \"x\"\n[dev-dependencies]\n# the grammars\na = \"1\"\nb = \"1\"\n\nllama-cpp-2 = \"=0.1\" # why",
     );
+}
+
+#[test]
+fn files_of_tests_are_known_by_who_declares_them() {
+    let declared = |path: &str, text: &str| File::new(path, text).test_modules();
+    assert_eq!(
+        declared("src/a/mod.rs", "mod x;\n#[cfg(test)]\npub(crate) mod fake;\n#[cfg(test)]\nmod tests;"),
+        ["src/a/fake", "src/a/tests"]
+    );
+    assert_eq!(declared("src/a/b.rs", "#[cfg(test)]\nmod tests;\nmod c;"), ["src/a/b/tests"]);
+    assert_eq!(declared("src/a/b.rs", "#[cfg(test)]\n#[path = \"b_tests.rs\"]\nmod tests;"), ["src/a/b_tests"]);
+    assert_eq!(declared("src/a/b.rs", "#[cfg(test)]\nmod tests {\n    mod c;\n}"), Vec::<String>::new());
 }
 
 #[test]

@@ -23,11 +23,6 @@ impl Failure {
         Self::Told { exit, error: error.into(), hint }
     }
 
-    /// The arguments or the settings are wrong.
-    pub fn usage<E: std::error::Error + Hint + Send + Sync + 'static>(error: E) -> Self {
-        Self::of(Exit::Usage, error)
-    }
-
     /// The arguments are wrong, said in a sentence.
     pub fn misuse(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Told { exit: Exit::Usage, error: anyhow::Error::msg(message.into()), hint: Some(hint.into()) }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 /// Flags of every command.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Globals {
     /// Work in this directory instead of the current one
     #[arg(short = 'C', value_name = "DIR", global = true)]
@@ -50,7 +51,7 @@ impl Globals {
         flags.push(("--model", "model", self.model.map(Into::into)));
         flags.push(("--endpoint", "endpoint", self.endpoint.map(Into::into)));
         let wishes = Wishes { directory: self.directory, replay: self.replay, assignments: self.config, flags };
-        let ground = boot::ground(wishes, |name| std::env::var_os(name)).map_err(Failure::usage)?;
+        let ground = boot::ground(wishes, |name| std::env::var_os(name)).map_err(|e| Failure::of(e.exit(), e))?;
         for warning in &ground.resolved.warnings {
             eprintln!("warning: {warning}");
         }

@@ -6,12 +6,17 @@
 mod answer;
 mod completions;
 mod doctor;
+mod engine;
 mod failure;
+mod fix;
 mod globals;
 mod interrupt;
 mod model;
 mod plan;
 mod progress;
+mod prompt;
+mod run;
+mod session;
 mod tool;
 
 use crate::cli::failure::Failure;
@@ -22,7 +27,7 @@ use std::process::ExitCode;
 
 /// A coding agent that brings its own model.
 #[derive(Debug, Parser)]
-#[command(name = "agent", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "agent", bin_name = "agent", version, max_term_width = 100, disable_help_subcommand = true)]
 struct Arguments {
     #[command(flatten)]
     globals: Globals,
@@ -32,12 +37,22 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Take an issue, reproduce it, patch it, and verify the patch
+    Fix(fix::Fix),
+    /// Do one task without a terminal
+    Run(run::Run),
     /// Run one tool as the model would call it
     Tool(tool::Tool),
+    /// Show exactly what the model would be sent first, with token counts
+    Prompt(prompt::Prompt),
     /// Show the memory plan of a model without loading it
     Plan(plan::Plan),
     /// List and show models on disk
     Model(model::Model),
+    /// Look after the engine process
+    Engine(engine::Engine),
+    /// List, show and export sessions
+    Session(session::Session),
     /// Say what this program sees: machine, settings, models, and what would leave the machine
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell
@@ -60,9 +75,14 @@ pub fn main() -> ExitCode {
 fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
     let globals = arguments.globals;
     match arguments.command {
+        Some(Command::Fix(fix)) => fix.run(globals),
+        Some(Command::Run(run)) => run.run(globals),
         Some(Command::Tool(tool)) => tool.run(globals),
+        Some(Command::Prompt(prompt)) => prompt.run(globals),
         Some(Command::Plan(plan)) => plan.run(globals),
         Some(Command::Model(model)) => model.run(globals),
+        Some(Command::Engine(engine)) => engine.run(globals),
+        Some(Command::Session(session)) => session.run(globals),
         Some(Command::Doctor(doctor)) => doctor.run(globals),
         Some(Command::Completions(completions)) => completions.run(&mut Arguments::command()),
         None => {
@@ -123,7 +143,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_a_usage_error() {
-        for line in ["agent nosuch", "agent --nosuch"] {
+        for line in ["agent nosuch", "agent fix", "agent run", "agent run t --output pdf", "agent session show", "agent --nosuch"]
+        {
             let error = Arguments::try_parse_from(line.split(' ')).unwrap_err();
             assert!(error.use_stderr(), "{line}");
         }

@@ -26,7 +26,6 @@ pub struct Settings {
     pub thinking_budget: u32,
     #[serde(default)]
     pub sampling: SamplingSettings,
-    #[serde(default)]
     pub fix: FixSettings,
     pub engine: EngineSettings,
     #[serde(default)]
@@ -46,7 +45,7 @@ pub enum ApprovalWord {
 }
 
 /// How the next token is drawn; what is not set is left to the model's own defaults.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SamplingSettings {
     pub temperature: Option<f32>,
@@ -56,11 +55,11 @@ pub struct SamplingSettings {
     pub seed: Option<u32>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FixSettings {
     pub test: Option<String>,
-    pub attempts: Option<u32>,
+    pub attempts: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -188,13 +187,7 @@ pub const KEYS: &[Key] = {
         key("sampling.min_p", Number(1), "", Person, "none: the model's own default"),
         key("sampling.seed", Integer(0, U32), "", Person, "none: a fresh one each time"),
         key("fix.test", Text, "", Project, "the command that decides whether a fix worked; none: detected"),
-        key(
-            "fix.attempts",
-            Integer(1, 20),
-            "",
-            Project,
-            "how often `agent fix` starts again with the lesson of the last attempt",
-        ),
+        key("fix.attempts", Integer(1, 20), "1", Project, "how often `agent fix` tries; one, as each costs as much as the first"),
         key("engine.idle_seconds", Integer(1, U32), "600", Person, "the engine gives its memory back after ten idle minutes"),
         key("engine.threads", Integer(1, 1024), "", Person, "none: the physical cores"),
         key("plan.n_gpu_layers", Integer(-1, U32), "", Person, "-1 is all; none: what fits"),

@@ -1,0 +1,136 @@
+//! `agent fix`: an issue in, a verified patch out.
+
+use crate::boot;
+use crate::cli::answer;
+use crate::cli::failure::Failure;
+use crate::cli::globals::{Globals, KeyFlag};
+use crate::cli::interrupt::block_on;
+use crate::cli::progress::Progress;
+use crate::fix::{self, FixOptions, FixResult, resolve_issue};
+use crate::headless::{Recorder, Subject};
+use crate::protocol::event::Event;
+use crate::protocol::exit::Exit;
+use crate::protocol::message::Message;
+use clap::ValueEnum;
+use std::path::PathBuf;
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, clap::Args)]
+pub struct Fix {
+    /// The issue: its text, @FILE, - for stdin, or a number or URL that `gh` can view
+    #[arg(long, value_name = "TEXT|@FILE|-|NUMBER|URL")]
+    issue: String,
+    /// The command that fails now and must pass; detected when not given
+    #[arg(long, value_name = "CMD")]
+    test: Option<String>,
+    /// How to go about it
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    strategy: Strategy,
+    /// How often to try, each time from the start with the lesson of the last one
+    #[arg(long, value_name = "N")]
+    attempts: Option<u32>,
+    /// The most turns of the model, over all attempts
+    #[arg(long, value_name = "N")]
+    max_steps: Option<u32>,
+    /// The most seconds, over all attempts
+    #[arg(long, value_name = "N")]
+    max_seconds: Option<u64>,
+    /// The most tokens, processed and generated, over all attempts
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u32>,
+    /// Work in the tree itself instead of a copy
+    #[arg(long)]
+    in_place: bool,
+    /// Put the result on a new branch
+    #[arg(long, value_name = "NAME")]
+    branch: Option<String>,
+    /// Commit the result
+    #[arg(long)]
+    commit: bool,
+    /// What to print
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    output: Output,
+    /// Append the patch to this file, as SWE-bench reads it
+    #[arg(long, value_name = "FILE")]
+    predictions: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Strategy {
+    /// What suits the model; the loop, in this version
+    Auto,
+    /// The model looks, edits and tests step by step
+    Loop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// What was done, for a person
+    Text,
+    /// Only a patch that `git apply` takes; the tree is left alone
+    Patch,
+    /// One object
+    Json,
+}
+
+impl From<Output> for fix::Output {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Text => Self::Text,
+            Output::Patch => Self::Patch,
+            Output::Json => Self::Json,
+        }
+    }
+}
+
+impl Fix {
+    /// Fixes the issue; the exit code is the result's.
+    pub fn run(self, globals: Globals) -> Result<Exit, Failure> {
+        // Both names of the strategy mean the one that there is.
+        let (Strategy::Auto | Strategy::Loop) = self.strategy;
+        let ground = globals.ground(vec![
+            KeyFlag::text("--test", "fix.test", self.test),
+            KeyFlag::number("--attempts", "fix.attempts", self.attempts),
+            KeyFlag::number("--max-steps", "max_steps", self.max_steps),
+            KeyFlag::number("--max-seconds", "max_seconds", self.max_seconds),
+            KeyFlag::number("--max-tokens", "max_tokens", self.max_tokens),
+        ])?;
+        let issue = resolve_issue(&self.issue, ground.root.as_path()).map_err(|e| Failure::of(e.exit(), e))?;
+        let cancel = CancellationToken::new();
+        let mut agent = boot::agent(&ground, cancel.clone()).map_err(|e| Failure::of(e.exit(), e))?;
+
+        let (settings, output) = (&ground.resolved.settings, fix::Output::from(self.output));
+        let model = boot::choose(&ground).map_err(|e| Failure::of(e.exit(), e))?.model_name();
+        let subject = Subject { root: ground.root.as_path().to_owned(), model: model.clone(), mode: "fix" };
+        let mut recorder = Recorder::begin(&ground.places, subject, cancel.clone()).map_err(|e| Failure::of(Exit::Failed, e))?;
+        recorder.message(&Message::User { text: issue.text.clone() });
+        let options = FixOptions {
+            dir: ground.root.as_path().to_owned(),
+            issue: issue.text,
+            issue_ref: issue.reference,
+            test: settings.fix.test.clone(),
+            attempts: settings.fix.attempts,
+            limits: boot::limits(settings),
+            in_place: self.in_place,
+            branch: self.branch,
+            commit: self.commit,
+            output,
+            predictions: self.predictions,
+            session: recorder.id().to_owned(),
+            model,
+            generation: boot::generation(settings),
+        };
+        let mut progress = Progress::stderr();
+        let result: FixResult = block_on(&cancel, async {
+            let mut sink = |event: &Event| {
+                recorder.on(event);
+                progress.on(event, Instant::now());
+            };
+            Ok(fix::fix(&mut agent, &options, &ground.places, &mut sink).await)
+        })?;
+        answer::text(&result.render(output))?;
+        recorder.end().map_err(|e| Failure::of(Exit::Failed, e))?;
+        Ok(result.exit())
+    }
+}

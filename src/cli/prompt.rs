@@ -1,0 +1,208 @@
+//! `agent prompt`: what the model is sent before the user's words, and what it costs.
+//!
+//! With a model the text is the one its template renders and the tokens are its own. Without one there is no template: the
+//! parts stand as they are, and a token is taken for three bytes.
+
+use crate::boot::{self, BootError, Ground};
+use crate::cli::answer;
+use crate::cli::failure::Failure;
+use crate::cli::globals::Globals;
+use crate::cli::interrupt::block_on;
+use crate::context::environment;
+use crate::engine::{Engine, EngineError};
+use crate::models::gguf::Need;
+use crate::prompts::{self, Allowance, Environment, Purpose};
+use crate::protocol::exit::Exit;
+use crate::protocol::message::Message;
+use crate::protocol::turn::{ToolCard, TurnRequest};
+use crate::tools::Mode;
+use crate::units::Tokens;
+use clap::ValueEnum;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, clap::Args)]
+pub struct Prompt {
+    /// For which kind of work
+    #[arg(long, default_value = "chat")]
+    mode: Work,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Work {
+    Chat,
+    Fix,
+}
+
+/// The answer, as the contract words it.
+#[derive(Debug, Serialize)]
+struct Shown {
+    tokens: Counts,
+    exact: bool,
+    bytes: usize,
+    text: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Counts {
+    system: Tokens,
+    tools: Tokens,
+    environment: Tokens,
+    total: Tokens,
+}
+
+/// What a conversation begins with.
+struct Front {
+    purpose: Purpose,
+    here: Environment,
+    cards: Vec<ToolCard>,
+}
+
+/// Words in the place of the user's, which no template and no project contains.
+const WORDS: &str = "the-words-of-the-user";
+
+impl Prompt {
+    /// Loads no weights where the engine can do without.
+    pub fn run(self, globals: Globals) -> Result<Exit, Failure> {
+        let ground = globals.ground(Vec::new())?;
+        let (purpose, mode) = match self.mode {
+            Work::Chat => (Purpose::Chat, Mode::Chat),
+            Work::Fix => (Purpose::Fix, Mode::Fix),
+        };
+        let here = environment::look(&ground.root, ground.root.as_path(), ground.resolved.settings.fix.test.clone());
+        let front = Front { purpose, here, cards: boot::toolbox().cards(mode) };
+        let shown = match boot::choose(&ground) {
+            Err(BootError::NoModel { .. } | BootError::TooLarge { .. }) => front.estimated(None),
+            Err(error) => return Err(Failure::of(error.exit(), error)),
+            Ok(choice) => {
+                let mut engine = boot::engine(&ground, choice, Need::Tokenizer).map_err(|e| Failure::of(e.exit(), e))?;
+                let cancel = CancellationToken::new();
+                let measured = front.measured(engine.as_mut(), &ground, &cancel);
+                block_on(&cancel, async { measured.await.map_err(|e| Failure::of(Exit::Engine, e)) })?
+            }
+        };
+        if self.json {
+            answer::json(&shown)?;
+        } else {
+            let Counts { system, tools, environment, total } = shown.tokens;
+            let about = if shown.exact { "" } else { "about " };
+            eprintln!("{about}{total} tokens: system {system}, tools {tools}, environment {environment}; {} bytes", shown.bytes);
+            answer::line(&shown.text)?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl Front {
+    fn text(&self, window: Option<Tokens>) -> String {
+        prompts::front(self.purpose, &self.here, &Allowance::of_window(window.map(|tokens| tokens.0)))
+    }
+
+    /// The part that differs from project to project.
+    fn environment(&self, window: Option<Tokens>) -> String {
+        self.text(window).split_off(prompts::system(self.purpose).len()).trim().to_owned()
+    }
+
+    /// Without a template: the parts one after the other, at three bytes a token.
+    fn estimated(&self, window: Option<Tokens>) -> Shown {
+        let guess = |text: &str| Tokens(u32::try_from(text.len().div_ceil(3)).unwrap_or(u32::MAX));
+        let tools: String =
+            self.cards.iter().filter_map(|card| serde_json::to_string(card).ok()).map(|card| card + "\n").collect();
+        let text = format!("{}\n\n{tools}", self.text(window));
+        let counts = Counts {
+            system: guess(&prompts::system(self.purpose)),
+            tools: guess(&tools),
+            environment: guess(&self.environment(window)),
+            total: guess(&text),
+        };
+        Shown { tokens: counts, exact: false, bytes: text.len(), text }
+    }
+
+    /// With the engine's template and tokenizer, where it has them.
+    async fn measured(&self, engine: &mut dyn Engine, ground: &Ground, cancel: &CancellationToken) -> Result<Shown, EngineError> {
+        let info = engine.ready(&mut |_| {}, cancel).await?;
+        let request = self.request(info.window, ground);
+        let Some(whole) = engine.render(&request).await? else {
+            return Ok(self.estimated(info.window));
+        };
+        let without_tools = engine.render(&TurnRequest { tools: Vec::new(), ..request }).await?;
+        let tools = without_tools.map_or(Tokens::ZERO, |without| whole.tokens - without.tokens);
+        let system = engine.count(&prompts::system(self.purpose)).await?;
+        let environment = engine.count(&self.environment(info.window)).await?;
+        let (text, behind) = whole.text.rsplit_once(WORDS).unwrap_or((&whole.text, ""));
+        let mut after = engine.count(WORDS).await?;
+        for piece in pieces(behind) {
+            after += match piece {
+                Piece::Mark => Tokens(1),
+                Piece::Text(text) => engine.count(text).await?,
+            };
+        }
+        let counts = Counts { system, tools, environment, total: whole.tokens - after };
+        Ok(Shown { tokens: counts, exact: info.exact, bytes: text.len(), text: text.to_owned() })
+    }
+
+    fn request(&self, window: Option<Tokens>, ground: &Ground) -> TurnRequest {
+        let generation = boot::generation(&ground.resolved.settings);
+        TurnRequest {
+            messages: vec![Message::System { text: self.text(window) }, Message::User { text: WORDS.into() }],
+            tools: self.cards.clone(),
+            sampling: generation.sampling,
+            max_tokens: generation.max_tokens,
+            thinking_budget: generation.thinking_budget,
+            thinking: generation.thinking,
+        }
+    }
+}
+
+/// A piece of what a template writes around messages.
+#[derive(Debug, PartialEq, Eq)]
+enum Piece<'a> {
+    /// One token of the template's own, as `<|im_end|>` or `[/INST]`.
+    Mark,
+    Text(&'a str),
+}
+
+/// Takes apart what a template writes. An engine counts text as it would stand inside a message, where a mark is no mark.
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let (mut pieces, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let mark = rest.char_indices().find_map(|(at, open)| Some((at, at + mark_length(&rest[at..], open)?)));
+        let (start, end) = mark.unwrap_or((rest.len(), rest.len()));
+        if start > 0 {
+            pieces.push(Piece::Text(&rest[..start]));
+        }
+        if end > start {
+            pieces.push(Piece::Mark);
+        }
+        rest = &rest[end..];
+    }
+    pieces
+}
+
+/// The bytes of the mark that `text` begins with: in brackets, and without a space.
+fn mark_length(text: &str, open: char) -> Option<usize> {
+    let close = match open {
+        '<' => '>',
+        '[' => ']',
+        _ => return None,
+    };
+    let end = text.find(|c: char| c == close || c.is_whitespace())?;
+    text[end..].starts_with(close).then_some(end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::prompt::{Piece, pieces};
+
+    #[test]
+    fn what_a_template_writes_is_taken_apart_into_marks_and_text() {
+        use Piece::{Mark, Text};
+        assert_eq!(pieces("<|im_end|>\n<|im_start|>assistant\n"), [Mark, Text("\n"), Mark, Text("assistant\n")]);
+        assert_eq!(pieces("[/INST]"), [Mark]);
+        assert_eq!(pieces("a < b [c"), [Text("a < b [c")]);
+        assert_eq!(pieces(""), []);
+    }
+}
