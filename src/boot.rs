@@ -12,7 +12,7 @@ use crate::engine::client::{ClientSettings, LlamaEngine};
 use crate::engine::endpoint::{Endpoint, EndpointSettings};
 use crate::engine::replay::Replay;
 #[cfg(feature = "llama")]
-use crate::engine::worker;
+use crate::engine::{embedded::Embedded, tokenizer::Tokenizer, worker};
 use crate::engine::{Engine, EngineError};
 use crate::hint::Hint;
 use crate::models::gguf::{self, Need};
@@ -210,6 +210,11 @@ pub fn engine(ground: &Ground, choice: Choice, need: Need) -> Result<Box<dyn Eng
             Box::new(Endpoint::new(EndpointSettings { url, model, api_key })?)
         }
         Choice::Llama { .. } if !cfg!(feature = "llama") => return Err(BootError::Unbuilt),
+        #[cfg(feature = "llama")]
+        Choice::Llama { model } if need == Need::Tokenizer => {
+            validate(&model, need).map_err(|reason| EngineError::Load { path: model.clone(), reason })?;
+            Box::new(Tokenizer::open(&model)?)
+        }
         Choice::Llama { model } => Box::new(LlamaEngine::new(ClientSettings {
             // The engine is this very program, started again.
             program: std::env::current_exe().map_err(|e| EngineError::Unavailable(format!("cannot find this program: {e}")))?,
@@ -217,16 +222,21 @@ pub fn engine(ground: &Ground, choice: Choice, need: Need) -> Result<Box<dyn Eng
             runtime: ground.places.runtime.clone(),
             idle: Duration::from_secs(settings.engine.idle_seconds),
             log: ground.places.state.join("engine"),
-            validate: match need {
-                Need::Weights => |file| gguf::check(file, Need::Weights).map(drop).map_err(|e| e.to_string()),
-                Need::Tokenizer => |file| gguf::check(file, Need::Tokenizer).map(drop).map_err(|e| e.to_string()),
-            },
+            validate: |file| validate(file, Need::Weights),
         })),
     })
 }
 
+/// Judges a model's header before llama.cpp sees it.
+fn validate(file: &Path, need: Need) -> Result<(), String> {
+    gguf::check(file, need).map(drop).map_err(|e| e.to_string())
+}
+
 fn replay(file: &Path) -> Result<Replay, EngineError> {
-    Replay::open(file)
+    let replay = Replay::open(file)?;
+    #[cfg(feature = "llama")]
+    let replay = replay.with_parser(Box::new(crate::engine::dialect::parse));
+    Ok(replay)
 }
 
 fn load_options(settings: &Settings, model: PathBuf) -> LoadOptions {
@@ -248,7 +258,7 @@ fn load_options(settings: &Settings, model: PathBuf) -> LoadOptions {
 #[cfg(feature = "llama")]
 pub fn serve(socket: PathBuf, options: &str, idle: Duration) -> Result<(), BootError> {
     let options = serde_json::from_str(options).map_err(BootError::Options)?;
-    Ok(worker::serve(worker::ServeSettings { socket, options, idle }, crate::engine::llama::load)?)
+    Ok(worker::serve(worker::ServeSettings { socket, options, idle }, Embedded::load)?)
 }
 
 /// Is the engine process, until it is to end.

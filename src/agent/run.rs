@@ -15,7 +15,7 @@ use crate::engine::EngineError;
 use crate::protocol::event::{Event, Outcome};
 use crate::protocol::message::{Call, Message};
 use crate::protocol::tool::{Change, ToolAnswer, ToolFailure};
-use crate::protocol::turn::{Reply, Stop, ToolCard, TurnRequest, Usage};
+use crate::protocol::turn::{Reply, Stop, ToolCard, ToolChoice, TurnRequest, Usage};
 use crate::sessions::fold::follow;
 use crate::tools::{CheckedCall, Effect};
 use crate::units::Tokens;
@@ -397,6 +397,7 @@ impl Run {
             max_tokens,
             thinking_budget,
             thinking: thinking && !self.hush,
+            choice: ToolChoice::Auto,
         }
     }
 

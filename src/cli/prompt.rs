@@ -14,7 +14,7 @@ use crate::models::gguf::Need;
 use crate::prompts::{self, Allowance, Environment, Purpose};
 use crate::protocol::exit::Exit;
 use crate::protocol::message::Message;
-use crate::protocol::turn::{ToolCard, TurnRequest};
+use crate::protocol::turn::{ToolCard, ToolChoice, TurnRequest};
 use crate::tools::Mode;
 use crate::units::Tokens;
 use clap::ValueEnum;
@@ -60,9 +60,6 @@ struct Front {
     here: Environment,
     cards: Vec<ToolCard>,
 }
-
-/// Words in the place of the user's, which no template and no project contains.
-const WORDS: &str = "the-words-of-the-user";
 
 impl Prompt {
     /// Loads no weights where the engine can do without.
@@ -132,77 +129,20 @@ impl Front {
         let tools = without_tools.map_or(Tokens::ZERO, |without| whole.tokens - without.tokens);
         let system = engine.count(&prompts::system(self.purpose)).await?;
         let environment = engine.count(&self.environment(info.window)).await?;
-        let (text, behind) = whole.text.rsplit_once(WORDS).unwrap_or((&whole.text, ""));
-        let mut after = engine.count(WORDS).await?;
-        for piece in pieces(behind) {
-            after += match piece {
-                Piece::Mark => Tokens(1),
-                Piece::Text(text) => engine.count(text).await?,
-            };
-        }
-        let counts = Counts { system, tools, environment, total: whole.tokens - after };
-        Ok(Shown { tokens: counts, exact: info.exact, bytes: text.len(), text: text.to_owned() })
+        let counts = Counts { system, tools, environment, total: whole.tokens };
+        Ok(Shown { tokens: counts, exact: info.exact, bytes: whole.text.len(), text: whole.text })
     }
 
     fn request(&self, window: Option<Tokens>, ground: &Ground) -> TurnRequest {
         let generation = boot::generation(&ground.resolved.settings);
         TurnRequest {
-            messages: vec![Message::System { text: self.text(window) }, Message::User { text: WORDS.into() }],
+            messages: vec![Message::System { text: self.text(window) }, Message::User { text: String::new() }],
             tools: self.cards.clone(),
             sampling: generation.sampling,
             max_tokens: generation.max_tokens,
             thinking_budget: generation.thinking_budget,
             thinking: generation.thinking,
+            choice: ToolChoice::Auto,
         }
-    }
-}
-
-/// A piece of what a template writes around messages.
-#[derive(Debug, PartialEq, Eq)]
-enum Piece<'a> {
-    /// One token of the template's own, as `<|im_end|>` or `[/INST]`.
-    Mark,
-    Text(&'a str),
-}
-
-/// Takes apart what a template writes. An engine counts text as it would stand inside a message, where a mark is no mark.
-fn pieces(text: &str) -> Vec<Piece<'_>> {
-    let (mut pieces, mut rest) = (Vec::new(), text);
-    while !rest.is_empty() {
-        let mark = rest.char_indices().find_map(|(at, open)| Some((at, at + mark_length(&rest[at..], open)?)));
-        let (start, end) = mark.unwrap_or((rest.len(), rest.len()));
-        if start > 0 {
-            pieces.push(Piece::Text(&rest[..start]));
-        }
-        if end > start {
-            pieces.push(Piece::Mark);
-        }
-        rest = &rest[end..];
-    }
-    pieces
-}
-
-/// The bytes of the mark that `text` begins with: in brackets, and without a space.
-fn mark_length(text: &str, open: char) -> Option<usize> {
-    let close = match open {
-        '<' => '>',
-        '[' => ']',
-        _ => return None,
-    };
-    let end = text.find(|c: char| c == close || c.is_whitespace())?;
-    text[end..].starts_with(close).then_some(end + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::cli::prompt::{Piece, pieces};
-
-    #[test]
-    fn what_a_template_writes_is_taken_apart_into_marks_and_text() {
-        use Piece::{Mark, Text};
-        assert_eq!(pieces("<|im_end|>\n<|im_start|>assistant\n"), [Mark, Text("\n"), Mark, Text("assistant\n")]);
-        assert_eq!(pieces("[/INST]"), [Mark]);
-        assert_eq!(pieces("a < b [c"), [Text("a < b [c")]);
-        assert_eq!(pieces(""), []);
     }
 }

@@ -51,6 +51,71 @@ pub fn delete(root: &Root, written: &str) -> Result<RepoPath, ApplyError> {
     Ok(path)
 }
 
+/// One change of several that belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Write {
+        path: String,
+        content: String,
+    },
+    Delete {
+        path: String,
+    },
+    /// Keeps the file's permission bits. The new path must be free.
+    Move {
+        from: String,
+        to: String,
+    },
+}
+
+/// Takes all steps in order, or none: what was done before a failure is undone.
+pub fn all(root: &Root, steps: &[Step]) -> Result<(), ApplyError> {
+    let mut undo = Vec::new();
+    for step in steps {
+        match take(root, step) {
+            Ok(inverse) => undo.push(inverse),
+            Err(error) => {
+                // What cannot be undone either is left to the message of the failure that came first.
+                undo.iter().rev().for_each(|inverse| _ = take(root, inverse));
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes one step; gives the step that undoes it.
+fn take(root: &Root, step: &Step) -> Result<Step, ApplyError> {
+    match step {
+        Step::Write { path, content } => {
+            let before = fs::read_to_string(door(root, path)?.1).ok();
+            write(root, path, content.as_bytes())?;
+            let path = path.clone();
+            Ok(before.map_or(Step::Delete { path: path.clone() }, |content| Step::Write { path, content }))
+        }
+        Step::Delete { path } => {
+            let content = fs::read_to_string(door(root, path)?.1).unwrap_or_default();
+            delete(root, path)?;
+            Ok(Step::Write { path: path.clone(), content })
+        }
+        Step::Move { from, to } => {
+            rename(root, from, to)?;
+            Ok(Step::Move { from: to.clone(), to: from.clone() })
+        }
+    }
+}
+
+fn rename(root: &Root, from: &str, to: &str) -> Result<(), ApplyError> {
+    let (_, old) = door(root, from)?;
+    let (path, new) = door(root, to)?;
+    let io = |source| ApplyError::Io { path: path.clone(), source };
+    if new.symlink_metadata().is_ok() {
+        return Err(io(io::ErrorKind::AlreadyExists.into()));
+    }
+    fs::create_dir_all(new.parent().unwrap_or(root.as_path())).map_err(io)?;
+    fs::rename(&old, &new).map_err(io)
+}
+
 /// Makes a symlink to `target`, in place of whatever file or link is there. Where it points is not judged: nothing is written
 /// through it.
 pub fn link(root: &Root, written: &str, target: &Path) -> Result<RepoPath, ApplyError> {
@@ -131,7 +196,7 @@ fn replace(target: &Path, content: &[u8], permissions: Option<Permissions>) -> i
 
 #[cfg(test)]
 mod tests {
-    use crate::edit::apply::{Executable, delete, link, set_executable, write};
+    use crate::edit::apply::{Executable, Step, all, delete, link, set_executable, write};
     use crate::path::Root;
     use crate::protocol::tool::ChangeKind;
     use std::fs;

@@ -5,12 +5,12 @@ use crate::engine::backend::{Backend, LoadOptions};
 use crate::engine::bridge::{Chat, Extent, Prompt, RenderRequest, Sampler};
 use crate::engine::call_ids::CallIds;
 use crate::engine::llama::{Context, Decoded, Model, Special, Token};
-use crate::engine::recover::recover;
 use crate::engine::repetition::Repetition;
-use crate::engine::splice::{Past, before_words};
+use crate::engine::splice::Past;
 use crate::engine::stream::TurnText;
 use crate::engine::window;
-use crate::protocol::message::{Call, Message};
+use crate::engine::words;
+use crate::protocol::message::Message;
 use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, Stop, TurnRequest, Usage};
 use crate::units::Tokens;
 use std::sync::Arc;
@@ -47,9 +47,8 @@ impl Embedded {
         let model = Arc::new(Model::load(&path, &parameters, progress)?);
         let context = Context::new(&model, &parameters, &path)?;
         let chat = Chat::of(&model).map_err(|e| EngineError::Template { reason: e.to_string() })?;
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let info = EngineInfo {
-            model: model.metadata("general.name").unwrap_or(stem),
+            model: model.name(&path),
             window: Some(Tokens(context.window())),
             exact: true,
             thinks: chat.has_thinking_switch(),
@@ -212,14 +211,8 @@ impl Backend for Embedded {
         usage.decode_ms = start.elapsed().as_secs_f64() * 1e3;
         usage.generated = Tokens(written.len() as u32 + u32::from(end.is_some()));
         let extent = if stop == Stop::End { Extent::Whole } else { Extent::Partial };
-        let parsed = text.finish(&prompt, extent, sink);
+        let parsed = text.finish(&prompt, extent, &request.tools, sink);
         let mut reply = Reply { text: parsed.text, thinking: parsed.thinking, calls: parsed.calls, stop, usage };
-        if reply.calls.is_empty()
-            && let Some(found) = recover(&reply.text, &request.tools)
-        {
-            reply.text = found.text;
-            reply.calls = found.calls.into_iter().map(|(name, arguments)| Call { id: String::new(), name, arguments }).collect();
-        }
         let mut ids = CallIds::of(&request.messages);
         for call in &mut reply.calls {
             call.id = ids.take(&call.id);
@@ -239,7 +232,11 @@ impl Backend for Embedded {
 
 /// Renders a request up to the person's words, with a tokenizer alone.
 pub fn render(chat: &Chat, model: &Model, request: &TurnRequest) -> Result<Rendered, EngineError> {
-    let text = before_words(chat, request).map_err(|e| EngineError::Template { reason: e.to_string() })?;
+    let request = words::masked(request);
+    let render =
+        RenderRequest { messages: &request.messages, tools: &request.tools, thinking: request.thinking, choice: request.choice };
+    let prompt = chat.render(&render).map_err(|e| EngineError::Template { reason: e.to_string() })?;
+    let text = words::before(&prompt.text).to_owned();
     let tokens = Tokens(model.tokenize(&text, Special::Prompt).len() as u32);
     Ok(Rendered { text, tokens })
 }

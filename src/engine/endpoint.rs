@@ -17,6 +17,7 @@ use crate::engine::endpoint::chat::{Flow, Transcript};
 use crate::engine::endpoint::http::{Http, Incoming};
 use crate::engine::endpoint::refusal::{Known, Refusal};
 use crate::engine::endpoint::sse::Decoder;
+use crate::engine::words;
 use crate::engine::{Answer, Engine, EngineError, Sink, estimate};
 use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, Stop, TurnRequest};
 use crate::units::Tokens;
@@ -142,10 +143,10 @@ impl Endpoint {
     /// llama-server shows what its template makes of a conversation; others do not.
     async fn rendered(&mut self, request: &TurnRequest) -> Result<Option<Rendered>, EngineError> {
         let info = self.info(&mut |_| {}).await?;
-        let body = Value::Object(body::prompt(request, &info.model, self.dialect));
+        let body = Value::Object(body::prompt(&words::masked(request), &info.model, self.dialect));
         let told = self.http.ask(&self.http.own("apply-template"), &body).await?;
         let text = match told {
-            Ok(told) => told["prompt"].as_str().map(str::to_owned),
+            Ok(told) => told["prompt"].as_str().map(|text| words::before(text).to_owned()),
             // The route exists and the template could not do it: that is worth knowing.
             Err(Refusal { status: 400 | 500, body }) => {
                 return Err(EngineError::Template { reason: Refusal { status: 500, body }.reason() });

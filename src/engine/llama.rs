@@ -270,6 +270,11 @@ impl Model {
         String::from_utf8(buffer).ok()
     }
 
+    /// The model's name: its author's, else the file's.
+    pub fn name(&self, path: &Path) -> String {
+        self.metadata("general.name").unwrap_or_else(|| path.file_stem().unwrap_or_default().to_string_lossy().into_owned())
+    }
+
     /// Tokenizes. `special` decides what becomes of special tokens' text.
     pub fn tokenize(&self, text: &str, special: Special) -> Vec<Token> {
         let Ok(length) = i32::try_from(text.len()) else { return Vec::new() };

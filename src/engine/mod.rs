@@ -9,6 +9,8 @@ pub mod bridge;
 pub mod call_ids;
 pub mod client;
 #[cfg(feature = "llama")]
+pub mod dialect;
+#[cfg(feature = "llama")]
 pub mod embedded;
 pub mod endpoint;
 pub mod estimate;
@@ -23,8 +25,11 @@ mod splice;
 #[cfg(feature = "llama")]
 mod stream;
 #[cfg(feature = "llama")]
+pub mod tokenizer;
+#[cfg(feature = "llama")]
 pub mod window;
 mod wire;
+mod words;
 pub mod worker;
 
 use crate::hint::Hint;

@@ -6,13 +6,10 @@
 
 use crate::engine::bridge::{Chat, Prompt, RenderRequest};
 use crate::engine::llama::{Model, Special, Token};
+use crate::engine::words::STAND_IN;
 use crate::protocol::message::{Call, Message};
 use crate::protocol::turn::TurnRequest;
 use serde_json::json;
-
-/// Stands for the model's turn, and for the person's words in [`before_words`]: letters only, so that no template,
-/// escape or trim changes it.
-const STAND_IN: &str = "qzStandInzq";
 
 /// A conversation whose past is in tokens.
 pub struct Past {
@@ -75,18 +72,4 @@ fn stand_in(turn: &Message) -> Message {
         }
         _ => Message::Assistant { text: STAND_IN.into(), thinking: String::new(), calls: Vec::new() },
     }
-}
-
-/// The rendered prompt up to where the last user message's own words begin; whole where there is no such message.
-pub fn before_words(chat: &Chat, request: &TurnRequest) -> Result<String, crate::engine::bridge::BridgeError> {
-    let mut messages = request.messages.clone();
-    if let Some(Message::User { text }) = messages.iter_mut().rev().find(|m| matches!(m, Message::User { .. })) {
-        *text = STAND_IN.into();
-    }
-    let render = RenderRequest { messages: &messages, tools: &request.tools, thinking: request.thinking, choice: request.choice };
-    let text = chat.render(&render)?.text;
-    Ok(match text.split_once(STAND_IN) {
-        Some((before, _)) => before.to_owned(),
-        None => text,
-    })
 }

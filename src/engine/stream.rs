@@ -4,7 +4,8 @@
 //! Here it may take a fiftieth of the time at most, and no more than thirty looks a second.
 
 use crate::engine::bridge::{Extent, Parsed, Prompt};
-use crate::protocol::turn::Delta;
+use crate::engine::dialect;
+use crate::protocol::turn::{Delta, ToolCard};
 use std::time::{Duration, Instant};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(33);
@@ -47,15 +48,9 @@ impl TurnText {
     }
 
     /// Parses the whole text and hands out the rest. `extent` is `Partial` for a turn that was cut.
-    pub fn finish(mut self, prompt: &Prompt, extent: Extent, sink: &mut dyn FnMut(Delta)) -> Parsed {
+    pub fn finish(mut self, prompt: &Prompt, extent: Extent, tools: &[ToolCard], sink: &mut dyn FnMut(Delta)) -> Parsed {
         let text = String::from_utf8_lossy(&self.bytes).into_owned();
-        let parsed = prompt
-            .parse(&text, extent)
-            .or_else(|_| prompt.parse(&without_blank_ends(&text), extent))
-            .or_else(|_| prompt.parse(&text, Extent::Partial))
-            .unwrap_or_default();
-        // Output that fits no dialect is still the model's answer.
-        let parsed = if parsed == Parsed::default() { Parsed { text, ..parsed } } else { parsed };
+        let parsed = dialect::read(prompt, text, extent, tools);
         self.emit(parsed.clone(), sink);
         parsed
     }
@@ -75,13 +70,4 @@ impl TurnText {
         }
         self.shown.calls = parsed.calls;
     }
-}
-
-/// Drops blank lines before the ends of calls: llama.cpp's grammars allow them in GLM's dialect, its parser does not
-/// (seen at 0.1.161; `tests/embedded.rs` meets it).
-fn without_blank_ends(text: &str) -> String {
-    const END: &str = "</tool_call>";
-    let parts: Vec<_> = text.split(END).collect();
-    let (last, calls) = parts.split_last().unwrap_or((&"", &[]));
-    calls.iter().map(|call| format!("{}\n{END}", call.trim_end())).chain([(*last).to_owned()]).collect()
 }
