@@ -88,6 +88,8 @@ const DOORS: &[Door] = &[
             "src/repo/git.rs",       // a temporary store of objects
             "src/repo/scratch.rs",   // a temporary copy of the tree, which a fix works in
             "src/repo/scratch/",
+            "src/fix/flow.rs",   // state: the patch of a result that could not be kept
+            "src/fix/output.rs", // the file of predictions that the user named
         ],
     },
 ];
@@ -355,9 +357,9 @@ fn skipped(rest: &str) -> usize {
         let close = format!("\"{}", "#".repeat(hashes));
         return rest[open..].find(&close).map_or(rest.len(), |i| open + i + close.len());
     }
-    if rest.starts_with('"') {
+    if let Some(inner) = rest.strip_prefix('"') {
         let mut escaped = false;
-        let end = rest[1..].find(|c| {
+        let end = inner.find(|c| {
             let literal = std::mem::take(&mut escaped);
             escaped = c == '\\' && !literal;
             c == '"' && !literal

@@ -1,0 +1,200 @@
+//! The program from outside: what goes to which stream, and how it ends. The model is a recording.
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A machine of its own: a home, a project, and nothing of the real environment but the search path.
+struct Machine(tempfile::TempDir);
+
+impl Machine {
+    fn new() -> Self {
+        let machine = Self(tempfile::tempdir().unwrap());
+        std::fs::create_dir_all(machine.project()).unwrap();
+        std::fs::write(machine.project().join("a.txt"), "one\ntwo\n").unwrap();
+        machine
+    }
+
+    fn project(&self) -> PathBuf {
+        self.0.path().join("project")
+    }
+
+    /// Writes a recording of turns and gives its path.
+    fn replay(&self, turns: &[&str]) -> String {
+        let file = self.0.path().join("turns.jsonl");
+        std::fs::write(&file, format!("{{\"replay\":1}}\n{}\n", turns.join("\n"))).unwrap();
+        file.to_str().unwrap().to_owned()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+        command.args(arguments).current_dir(self.project()).env_clear().stdin(Stdio::null());
+        command
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("AGENT_HOME", self.0.path().join("home"))
+            .env("HOME", self.0.path());
+        command
+    }
+
+    fn agent(&self, arguments: &[&str]) -> Ended {
+        Ended::of(self.command(arguments).output().unwrap())
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+}
+
+const READ: &str = r#"{"calls":[{"name":"read","arguments":{"path":"a.txt"}}]}"#;
+const EDIT: &str = r#"{"calls":[{"name":"edit","arguments":{"path":"a.txt","search":"two","replace":"three"}}]}"#;
+
+#[test]
+fn help_is_an_answer_and_misuse_is_not() {
+    let machine = Machine::new();
+    let help = machine.agent(&["--help"]);
+    assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
+    assert!(help.out.contains("agent [OPTIONS]") && help.out.contains("fix"), "{}", help.out);
+    for arguments in
+        [&[][..], &["nosuch"], &["fix"], &["run", "x", "--output", "pdf"], &["doctor", "-c", "modle=1"], &["tool", "nosuch"]]
+    {
+        let misuse = machine.agent(arguments);
+        assert_eq!((misuse.code, misuse.out.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(!misuse.err.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn without_a_model_the_error_names_what_would_help() {
+    let ended = Machine::new().agent(&["run", "do it"]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(3), ""));
+    assert!(
+        ended.err.contains("error: no model") && ended.err.contains("hint: ") && ended.err.contains("--endpoint"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn a_task_ends_with_the_models_words_on_stdout_alone() {
+    let machine = Machine::new();
+    let turns = machine.replay(&[READ, EDIT, r#"{"text":"It says three now."}"#]);
+    let ended = machine.agent(&["run", "make it three", "--replay", &turns]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), "It says three now.\n"), "{}", ended.err);
+    assert_eq!(ended.err, "read a.txt\nedit a.txt\n");
+    assert_eq!(std::fs::read_to_string(machine.project().join("a.txt")).unwrap(), "one\nthree\n");
+
+    let list = machine.agent(&["session", "list", "--json"]).json();
+    assert_eq!((list[0]["title"].as_str(), list[0]["mode"].as_str()), (Some("make it three"), Some("run")), "{list}");
+    let shown = machine.agent(&["session", "show", list[0]["id"].as_str().unwrap()]);
+    assert!(shown.out.contains("It says three now."), "{}", shown.out);
+}
+
+#[test]
+fn events_are_lines_of_json_and_the_last_tells_the_outcome() {
+    let machine = Machine::new();
+    let turns = machine.replay(&[READ, r#"{"text":"Done."}"#]);
+    let ended = machine.agent(&["run", "look", "--output", "events", "--replay", &turns]);
+    let events: Vec<Value> = ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<_> = events.iter().filter_map(|event| event["event"].as_str()).filter(|kind| *kind != "delta").collect();
+    assert_eq!(kinds, ["turn", "calling", "called", "turn", "done"]);
+    assert_eq!(events.last().unwrap()["outcome"]["outcome"], "finished");
+}
+
+#[test]
+fn each_way_to_end_has_its_exit_code() {
+    let machine = Machine::new();
+    let check = |turns: &[&str], arguments: &[&str], expected: i32| {
+        let replay = machine.replay(turns);
+        let ended = machine.agent(&[&["run", "task", "--replay", &replay, "--output", "json"], arguments].concat());
+        assert_eq!(ended.code, Some(expected), "{turns:?} {arguments:?}: {ended:?}");
+        assert!(ended.json()["outcome"].is_string());
+    };
+    check(&[READ, r#"{"text":"Done."}"#], &[], 0);
+    check(&[r#"{"text":""}"#, r#"{"text":""}"#], &[], 1);
+    check(&[READ], &[], 3);
+    check(&[r#"{"error":{"kind":"lost"}}"#], &[], 3);
+    check(&[READ, r#"{"text":"Done."}"#], &["--max-steps", "1"], 4);
+    check(&[READ, EDIT, r#"{"text":"Done."}"#], &["--approve", "reads"], 5);
+}
+
+#[test]
+fn a_tool_reads_its_arguments_from_the_line_or_from_stdin() {
+    let machine = Machine::new();
+    let ended = machine.agent(&["tool", "read", r#"{"path":"a.txt"}"#]);
+    let answer = ended.json();
+    assert_eq!((ended.code, answer["ok"].as_bool()), (Some(0), Some(true)));
+    let keys: Vec<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["ok", "text", "error", "changes"]);
+
+    let mut child = machine.command(&["tool", "read"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(br#"{"path":"../a.txt"}"#).unwrap();
+    let ended = Ended::of(child.wait_with_output().unwrap());
+    assert_eq!((ended.code, ended.json()["error"]["kind"].as_str()), (Some(1), Some("outside")));
+}
+
+#[test]
+fn the_prompt_is_counted_without_a_model_and_says_that_it_is_a_guess() {
+    let shown = Machine::new().agent(&["prompt", "--json"]).json();
+    assert_eq!(shown["exact"], false);
+    assert_eq!(shown["bytes"].as_u64().unwrap() as usize, shown["text"].as_str().unwrap().len());
+    let tokens = |name: &str| shown["tokens"][name].as_u64().unwrap();
+    assert!(tokens("system") > 0 && tokens("tools") > 0 && tokens("environment") > 0);
+    assert!(tokens("total") >= tokens("system") + tokens("tools") + tokens("environment") - 3, "{}", shown["tokens"]);
+}
+
+#[test]
+fn the_doctor_says_where_settings_come_from_and_what_leaves_the_machine() {
+    let machine = Machine::new();
+    std::fs::create_dir(machine.project().join(".agent")).unwrap();
+    std::fs::write(machine.project().join(".agent/config.toml"), "endpoint = 'http://evil.example/v1'\nmax_steps = 9\n").unwrap();
+    let report = machine.agent(&["doctor", "--json"]).json();
+    assert_eq!(
+        (&report["settings"]["endpoint"]["value"], &report["settings"]["max_steps"]["value"]),
+        (&Value::Null, &Value::from(9))
+    );
+    assert_eq!(report["leaves_the_machine"], "nothing");
+    let asked = machine.agent(&["doctor", "--json", "--endpoint", "http://example.com/v1"]);
+    assert!(asked.json()["leaves_the_machine"].as_str().unwrap().contains("http://example.com/v1"));
+    assert!(asked.err.contains("warning: `endpoint`"), "{}", asked.err);
+}
+
+#[test]
+fn a_reader_that_left_is_no_error() {
+    let machine = Machine::new();
+    let mut child = machine.command(&["doctor"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = Ended::of(child.wait_with_output().unwrap());
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn the_demonstration_ends_fixed() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
+    let machine = Machine::new();
+    for name in ["cart.py", "test_cart.py"] {
+        std::fs::copy(demo.join("cart").join(name), machine.project().join(name)).unwrap();
+    }
+    let (issue, turns) = (format!("@{}", demo.join("issue.md").display()), demo.join("fix.jsonl"));
+    let ended = machine.agent(&["fix", "--issue", &issue, "--replay", turns.to_str().unwrap(), "--output", "json"]);
+    let result = ended.json();
+    assert_eq!((ended.code, result["status"].as_str()), (Some(0), Some("fixed")), "{ended:?}");
+    assert_eq!((result["test"]["before"].as_i64(), result["test"]["after"].as_i64()), (Some(1), Some(0)));
+    assert!(std::fs::read_to_string(machine.project().join("cart.py")).unwrap().contains(">= 3"));
+}
