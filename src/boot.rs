@@ -169,7 +169,7 @@ pub fn choose(ground: &Ground) -> Result<Choice, BootError> {
 }
 
 /// The file that a name means: a path as it stands, else an installed model.
-fn named(name: &str, places: &Places) -> Result<PathBuf, BootError> {
+pub fn named(name: &str, places: &Places) -> Result<PathBuf, BootError> {
     // What is written like a file is one, also when it is missing: the engine's error then names that very path.
     if name.ends_with(".gguf") && (name.contains('/') || Path::new(name).exists()) {
         return Ok(PathBuf::from(name));
