@@ -11,9 +11,9 @@ use crate::engine::backend::LoadOptions;
 use crate::engine::client::{ClientSettings, LlamaEngine};
 use crate::engine::endpoint::{Endpoint, EndpointSettings};
 use crate::engine::replay::Replay;
+use crate::engine::{Engine, EngineError};
 #[cfg(feature = "llama")]
 use crate::engine::{embedded::Embedded, tokenizer::Tokenizer, worker};
-use crate::engine::{Engine, EngineError};
 use crate::hint::Hint;
 use crate::models::gguf::{self, Need};
 use crate::models::installed::{self, Installed};

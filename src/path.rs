@@ -129,7 +129,13 @@ impl Places {
         let dir = |name: &str| env(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         if let Some(home) = dir("AGENT_HOME") {
             let sub = |name: &str| home.join(name);
-            return Self { config: sub("config"), state: sub("state"), cache: sub("cache"), models: sub("models"), runtime: sub("run") };
+            return Self {
+                config: sub("config"),
+                state: sub("state"),
+                cache: sub("cache"),
+                models: sub("models"),
+                runtime: sub("run"),
+            };
         }
         let home = dir("HOME").unwrap_or_else(std::env::temp_dir);
         let xdg = |name: &str, default: &str| dir(name).unwrap_or_else(|| home.join(default)).join("agent");

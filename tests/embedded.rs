@@ -187,7 +187,8 @@ fn constrained_calls_are_never_malformed() {
             let sure = if finished { reply.calls.len() } else { reply.calls.len().saturating_sub(1) };
             for call in &reply.calls[..sure] {
                 assert_eq!(call.name, "read", "{} seed {seed}: {reply:?}", one.template);
-                let arguments = serde_json::from_str(&call.arguments).unwrap_or_else(|e| panic!("{} seed {seed}: {e}: {call:?}", one.template));
+                let arguments = serde_json::from_str(&call.arguments)
+                    .unwrap_or_else(|e| panic!("{} seed {seed}: {e}: {call:?}", one.template));
                 assert!(schema.is_valid(&arguments), "{} seed {seed}: {call:?}", one.template);
                 whole += 1;
             }
@@ -204,7 +205,12 @@ fn plain(arch: Arch) -> Loaded {
 }
 
 fn words(text: String) -> TurnRequest {
-    TurnRequest { tools: Vec::new(), choice: ToolChoice::Auto, max_tokens: Tokens(24), ..request(vec![Message::User { text }], 1) }
+    TurnRequest {
+        tools: Vec::new(),
+        choice: ToolChoice::Auto,
+        max_tokens: Tokens(24),
+        ..request(vec![Message::User { text }], 1)
+    }
 }
 
 #[test]
@@ -219,7 +225,11 @@ fn every_architecture_continues_and_starts_anew() {
             Message::User { text: "And now?".into() },
         ]);
         let usage = turn(&mut loaded.engine, &next).usage;
-        assert_eq!(usage.reused, reply.usage.prompt + reply.usage.generated, "{arch:?}: the past is not processed again: {usage:?}");
+        assert_eq!(
+            usage.reused,
+            reply.usage.prompt + reply.usage.generated,
+            "{arch:?}: the past is not processed again: {usage:?}"
+        );
         // Going back is more than a recurrent or sliding-window cache can do: it starts anew and says so.
         let mut other = first.clone();
         other.messages[0] = Message::User { text: "one two three four".into() };
@@ -272,7 +282,12 @@ fn a_thought_over_its_budget_is_ended_and_the_answer_begins() {
         let budget = Tokens(12);
         let mut cut = 0;
         for seed in 0..10 {
-            let auto = TurnRequest { thinking: true, choice: ToolChoice::Auto, thinking_budget: Some(budget), ..request(opening(), seed) };
+            let auto = TurnRequest {
+                thinking: true,
+                choice: ToolChoice::Auto,
+                thinking_budget: Some(budget),
+                ..request(opening(), seed)
+            };
             let reply = turn(&mut loaded.engine, &auto);
             let thought = loaded.engine.count(&reply.thinking).unwrap();
             // The budget counts tokens as drawn: noise that is no UTF-8 comes back as up to three tokens for each. The turn
@@ -288,7 +303,8 @@ fn a_thought_over_its_budget_is_ended_and_the_answer_begins() {
 fn every_template_renders_tools_and_answers() {
     let Some(folder) = templates() else { return };
     let mut conversation = opening();
-    let call = Call { id: "call_1".into(), name: "read".into(), arguments: r#"{"path":"src/lib.rs","line":1,"whole":true}"#.into() };
+    let call =
+        Call { id: "call_1".into(), name: "read".into(), arguments: r#"{"path":"src/lib.rs","line":1,"whole":true}"#.into() };
     conversation.push(Message::Assistant { text: String::new(), thinking: String::new(), calls: vec![call] });
     conversation.push(Message::Tool { call: "call_1".into(), name: "read".into(), text: "fn main() {}".into() });
     let mut seen = 0;
@@ -297,7 +313,8 @@ fn every_template_renders_tools_and_answers() {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let chat = Chat::from_source(&std::fs::read_to_string(&path).unwrap()).unwrap();
         // Gemma 2 has no place for tool answers, whatever is done to them.
-        let rendered: &[&[Message]] = if name.contains("gemma-2-") { &[&conversation[..2]] } else { &[&conversation[..2], &conversation] };
+        let rendered: &[&[Message]] =
+            if name.contains("gemma-2-") { &[&conversation[..2]] } else { &[&conversation[..2], &conversation] };
         for messages in rendered {
             let render = RenderRequest { messages, tools: &tools(), thinking: false, choice: ToolChoice::Auto };
             let prompt = chat.render(&render).unwrap_or_else(|e| panic!("{name}: {e}"));

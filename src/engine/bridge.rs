@@ -124,7 +124,9 @@ impl Chat {
     pub fn render(&self, request: &RenderRequest<'_>) -> Result<Prompt, BridgeError> {
         self.render_as_is(request).or_else(|error| {
             // A few templates (Gemma 2) refuse a system message: its words go in front of the person's.
-            let [Message::System { text: system }, Message::User { text }, rest @ ..] = request.messages else { return Err(error) };
+            let [Message::System { text: system }, Message::User { text }, rest @ ..] = request.messages else {
+                return Err(error);
+            };
             let mut messages = vec![Message::User { text: format!("{system}\n\n{text}") }];
             messages.extend_from_slice(rest);
             self.render_as_is(&RenderRequest { messages: &messages, ..*request }).map_err(|_| error)
@@ -227,7 +229,11 @@ impl Prompt {
             text: field(&message, "content"),
             thinking: field(&message, "reasoning_content"),
             calls: calls
-                .map(|call| Call { id: field(call, "id"), name: field(&call["function"], "name"), arguments: field(&call["function"], "arguments") })
+                .map(|call| Call {
+                    id: field(call, "id"),
+                    name: field(&call["function"], "name"),
+                    arguments: field(&call["function"], "arguments"),
+                })
                 .collect(),
         })
     }
@@ -261,13 +267,19 @@ struct SamplerSettings {
 
 impl Sampler {
     /// Builds the sampler for a prompt. Errors when llama.cpp cannot parse the grammar.
-    pub fn open(model: &Model, prompt: &Prompt, sampling: Sampling, thinking_budget: Option<Tokens>) -> Result<Self, BridgeError> {
+    pub fn open(
+        model: &Model,
+        prompt: &Prompt,
+        sampling: Sampling,
+        thinking_budget: Option<Tokens>,
+    ) -> Result<Self, BridgeError> {
         let Sampling { temperature, top_p, top_k, min_p, seed } = sampling;
         let budget = thinking_budget.map(|t| t.0.min(i32::MAX as u32));
         let settings = SamplerSettings { temperature, top_p, top_k, min_p, seed, thinking_budget: budget };
         let settings = c_string(&serde_json::to_string(&settings).map_err(|e| BridgeError(e.to_string()))?);
         // SAFETY: all three are live during the call; what it keeps of them it copies.
-        checked(|error| unsafe { agent_sampler_open(model.as_ptr(), prompt.handle.0.as_ptr(), settings.as_ptr(), error) }).map(Self)
+        checked(|error| unsafe { agent_sampler_open(model.as_ptr(), prompt.handle.0.as_ptr(), settings.as_ptr(), error) })
+            .map(Self)
     }
 
     /// Draws the next token from the last logits of the context.
@@ -339,7 +351,9 @@ fn openai_message(message: &Message) -> Value {
     match message {
         Message::System { text } => json!({"role": "system", "content": text}),
         Message::User { text } => json!({"role": "user", "content": text}),
-        Message::Tool { call, name, text } => json!({"role": "tool", "tool_call_id": call_id(call), "name": name, "content": text}),
+        Message::Tool { call, name, text } => {
+            json!({"role": "tool", "tool_call_id": call_id(call), "name": name, "content": text})
+        }
         Message::Assistant { text, thinking, calls } => {
             let mut value = json!({"role": "assistant", "content": text});
             if !thinking.is_empty() {

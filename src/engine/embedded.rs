@@ -63,8 +63,12 @@ impl Embedded {
         if let Some(extended) = past.and_then(|p| p.extend(&self.chat, &self.model, request)) {
             return Ok(extended);
         }
-        let render =
-            RenderRequest { messages: &request.messages, tools: &request.tools, thinking: request.thinking, choice: request.choice };
+        let render = RenderRequest {
+            messages: &request.messages,
+            tools: &request.tools,
+            thinking: request.thinking,
+            choice: request.choice,
+        };
         let prompt = self.chat.render(&render).map_err(|e| EngineError::Template { reason: e.to_string() })?;
         let tokens = self.model.tokenize(&prompt.text, Special::Prompt);
         Ok((prompt, tokens))
@@ -72,7 +76,12 @@ impl Embedded {
 
     /// Brings the cache to exactly `tokens`, processing only what it lacks. Returns what it had, and whether it was
     /// cancelled before it was done.
-    fn prefill(&mut self, tokens: &[Token], sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<(usize, bool), EngineError> {
+    fn prefill(
+        &mut self,
+        tokens: &[Token],
+        sink: &mut dyn FnMut(Delta),
+        cancel: &AtomicBool,
+    ) -> Result<(usize, bool), EngineError> {
         let common = self.cache.iter().zip(tokens).take_while(|(a, b)| a == b).count();
         // The last token is processed anew when all of them are there: its logits are needed.
         let wanted = common.min(tokens.len().saturating_sub(1));
@@ -154,7 +163,14 @@ impl Embedded {
     }
 
     /// Remembers how the conversation stands, as tokens.
-    fn remember(&mut self, mut tokens: Vec<Token>, written: Vec<Token>, end: Option<Token>, request: &TurnRequest, reply: &Reply) {
+    fn remember(
+        &mut self,
+        mut tokens: Vec<Token>,
+        written: Vec<Token>,
+        end: Option<Token>,
+        request: &TurnRequest,
+        reply: &Reply,
+    ) {
         tokens.extend(written);
         let Reply { text, thinking, calls, .. } = reply.clone();
         self.pasts.retain(|p| !p.leads_to(request));
@@ -207,7 +223,8 @@ impl Backend for Embedded {
         }
         let limit = (request.max_tokens.0 as usize).min(window - tokens.len());
         let start = Instant::now();
-        let Written { text, tokens: written, stop, end } = self.generate(&mut Job { prompt: &prompt, sampler, limit }, sink, cancel)?;
+        let Written { text, tokens: written, stop, end } =
+            self.generate(&mut Job { prompt: &prompt, sampler, limit }, sink, cancel)?;
         usage.decode_ms = start.elapsed().as_secs_f64() * 1e3;
         usage.generated = Tokens(written.len() as u32 + u32::from(end.is_some()));
         let extent = if stop == Stop::End { Extent::Whole } else { Extent::Partial };

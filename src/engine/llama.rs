@@ -70,7 +70,10 @@ fn forget_log() {
 fn reason() -> String {
     let log = LOG.lock().map(|log| log.clone()).unwrap_or_default();
     let line = log.iter().find(|l| l.contains("error")).or(log.back());
-    line.map_or_else(|| "llama.cpp gave no reason".to_owned(), |l| l.split_once(": ").map_or(l.as_str(), |(_, rest)| rest).to_owned())
+    line.map_or_else(
+        || "llama.cpp gave no reason".to_owned(),
+        |l| l.split_once(": ").map_or(l.as_str(), |(_, rest)| rest).to_owned(),
+    )
 }
 
 /// A device that llama.cpp can compute on.
@@ -191,7 +194,11 @@ fn cache_type(name: &str) -> Result<sys::ggml_type, EngineError> {
         "q5_1" => sys::GGML_TYPE_Q5_1,
         "q4_0" => sys::GGML_TYPE_Q4_0,
         "q4_1" => sys::GGML_TYPE_Q4_1,
-        _ => return Err(EngineError::Unavailable(format!("`{name}` is no cache type (f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, f32)"))),
+        _ => {
+            return Err(EngineError::Unavailable(format!(
+                "`{name}` is no cache type (f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, f32)"
+            )));
+        }
     })
 }
 
@@ -264,7 +271,8 @@ impl Model {
         let key = CString::new(key).ok()?;
         let mut buffer = vec![0_u8; 512];
         // SAFETY: the buffer's length is given.
-        let length = unsafe { sys::llama_model_meta_val_str(self.raw.as_ptr(), key.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
+        let length =
+            unsafe { sys::llama_model_meta_val_str(self.raw.as_ptr(), key.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
         let length = usize::try_from(length).ok()?;
         buffer.truncate(length.min(511));
         String::from_utf8(buffer).ok()
@@ -300,7 +308,9 @@ impl Model {
         out.resize(start + 64, 0);
         let write = |buffer: &mut [u8]| {
             // SAFETY: the buffer's length is given; token ids are checked by llama.cpp.
-            unsafe { sys::llama_token_to_piece(self.vocab(), token.0, buffer.as_mut_ptr().cast(), buffer.len() as i32, 0, special) }
+            unsafe {
+                sys::llama_token_to_piece(self.vocab(), token.0, buffer.as_mut_ptr().cast(), buffer.len() as i32, 0, special)
+            }
         };
         let mut length = write(&mut out[start..]);
         if length < 0 {
@@ -387,7 +397,10 @@ impl Context {
         params.abort_callback_data = (&raw const *flag).cast_mut().cast();
         // SAFETY: the model is live and outlives the context.
         let raw = unsafe { sys::llama_init_from_model(model.raw.as_ptr(), params) };
-        let failed = || EngineError::Load { path: path.to_owned(), reason: format!("no context of {} tokens: {}", params.n_ctx, reason()) };
+        let failed = || EngineError::Load {
+            path: path.to_owned(),
+            reason: format!("no context of {} tokens: {}", params.n_ctx, reason()),
+        };
         Ok(Self { raw: NonNull::new(raw).ok_or_else(failed)?, flag, _model: Arc::clone(model) })
     }
 

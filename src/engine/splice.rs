@@ -41,7 +41,8 @@ impl Past {
         let new = &request.messages[self.request.messages.len() + 1..];
         let mut messages = vec![Message::User { text: ".".into() }, stand_in(&request.messages[self.request.messages.len()])];
         messages.extend_from_slice(new);
-        let render = RenderRequest { messages: &messages, tools: &request.tools, thinking: request.thinking, choice: request.choice };
+        let render =
+            RenderRequest { messages: &messages, tools: &request.tools, thinking: request.thinking, choice: request.choice };
         let prompt = chat.render(&render).ok()?;
         let (_, rest) = prompt.text.split_once(STAND_IN)?;
         let rest = model.tokenize(rest, Special::Parsed);

@@ -33,7 +33,10 @@ pub fn parameters(options: &LoadOptions) -> Result<Parameters, EngineError> {
 
 /// The largest window of the ladder that the model was trained for and whose host share fits; the smallest when none does
 /// (loading then says what is missing).
-pub fn choose(mut trial: impl FnMut(u32) -> Result<MemoryTrial, EngineError>, available: Option<Bytes>) -> Result<u32, EngineError> {
+pub fn choose(
+    mut trial: impl FnMut(u32) -> Result<MemoryTrial, EngineError>,
+    available: Option<Bytes>,
+) -> Result<u32, EngineError> {
     let trained = trial(LADDER[LADDER.len() - 1])?.ctx_train.max(1);
     let mut candidates = LADDER.iter().copied().filter(|&w| w <= trained).peekable();
     let Some(&largest) = candidates.peek() else { return Ok(trained) };

@@ -12,14 +12,30 @@ pub enum Event {
     /// A piece of the model's turn, as it streams.
     Delta(Delta),
     /// The model's turn is whole.
-    Turn { step: u32, text: String, thinking: String, calls: Vec<Call>, usage: Usage },
+    Turn {
+        step: u32,
+        text: String,
+        thinking: String,
+        calls: Vec<Call>,
+        usage: Usage,
+    },
     /// A checked call is about to run.
-    Calling { call: Call },
+    Calling {
+        call: Call,
+    },
     /// A call was answered, or refused before it ran.
-    Called { id: String, name: String, answer: ToolAnswer },
+    Called {
+        id: String,
+        name: String,
+        answer: ToolAnswer,
+    },
     /// The loop said something to the model that no tool said (a nudge, a malformed call).
-    Nudge { text: String },
-    Done { outcome: Outcome },
+    Nudge {
+        text: String,
+    },
+    Done {
+        outcome: Outcome,
+    },
 }
 
 /// How a run of the loop ended.
@@ -27,13 +43,23 @@ pub enum Event {
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// The model ended its work and said `text`.
-    Finished { text: String },
+    Finished {
+        text: String,
+    },
     /// The run was ended without a result: `reason` is one sentence for the person.
-    Failed { reason: String },
+    Failed {
+        reason: String,
+    },
     /// A limit was reached.
-    Budget { reason: String },
+    Budget {
+        reason: String,
+    },
     /// The engine gave out and could not be brought back.
-    Engine { reason: String },
-    Denied { reason: String },
+    Engine {
+        reason: String,
+    },
+    Denied {
+        reason: String,
+    },
     Interrupted,
 }

@@ -55,15 +55,28 @@ pub struct Sampling {
 #[serde(tag = "delta", rename_all = "snake_case")]
 pub enum Delta {
     /// The model is being loaded; `fraction` in 0..=1.
-    Load { fraction: f32 },
+    Load {
+        fraction: f32,
+    },
     /// Prompt processing: `done` of `total` tokens, those reused from the cache not counted.
-    Prefill { done: Tokens, total: Tokens },
-    Text { text: String },
-    Thinking { text: String },
+    Prefill {
+        done: Tokens,
+        total: Tokens,
+    },
+    Text {
+        text: String,
+    },
+    Thinking {
+        text: String,
+    },
     /// A call has begun; its arguments come whole, with the reply.
-    Call { name: String },
+    Call {
+        name: String,
+    },
     /// Something the person should know, in one line (the engine was restarted, say).
-    Notice { text: String },
+    Notice {
+        text: String,
+    },
 }
 
 /// A whole turn of the model.
