@@ -9,6 +9,7 @@
 //! `llama-vocab.cpp` (`load`). A rule stands here only when llama.cpp would certainly refuse the file or die of it;
 //! architectures unknown here pass with the general rules.
 
+mod attention;
 mod container;
 mod error;
 mod experts;
@@ -55,6 +56,7 @@ pub fn check(path: &Path, need: Need) -> Result<Header, GgufError> {
     if need == Need::Weights {
         parts::gather(&mut header)?;
         hyper::check(&header).map_err(at)?;
+        attention::check(&header).map_err(at)?;
         experts::check(&header).map_err(at)?;
     }
     tokenizer::check(&header, need).map_err(at)?;

@@ -34,19 +34,20 @@ pub(in crate::models::gguf) fn check(header: &Header) -> Result<(), Fault> {
     if missing > 0 { Err(Fault::CutTensors { missing: Bytes(missing) }) } else { Ok(()) }
 }
 
-/// Refuses storage that ggml's kernels abort on: norms and biases are F32 in every conversion, matrices never integers
-/// (tables of ids, which are, do not end in `.weight` or name what they map).
+/// Weights that the kernels want as F32.
+const ALWAYS_F32: &[&str] = &["_norm.weight", "attn_sinks.weight", "ssm_conv1d.weight", "shortconv.conv.weight"];
+
+/// Refuses storage that ggml's kernels abort on. Every converter stores as F32 what is no `.weight`, and norms; tables of
+/// token ids are integers.
 fn storage(tensor: &Tensor) -> Result<(), Fault> {
-    let Tensor { name, dims, storage, .. } = tensor;
-    let vector = dims.iter().skip(1).all(|&d| d == 1);
-    let single = vector && (name.ends_with("_norm.weight") || name.ends_with(".bias"));
-    let table = name.contains("tid2eid") || name.contains("d2t");
-    if (single && *storage != Storage::F32) || (name.ends_with(".weight") && !table && !storage.is_weight()) {
-        return Err(Fault::Unusable(format!(
-            "tensor `{}` is stored as {}, which cannot be computed with",
-            shown(name),
-            storage.name
-        )));
+    let name = tensor.name.as_str();
+    if name.contains("tid2eid") || name.contains("d2t") {
+        return Ok(());
+    }
+    let single = !name.ends_with(".weight") || ALWAYS_F32.iter().any(|end| name.ends_with(end));
+    if (single && tensor.storage != Storage::F32) || !tensor.storage.is_weight() {
+        let (name, kind) = (shown(name), tensor.storage.name);
+        return Err(Fault::Unusable(format!("tensor `{name}` is stored as {kind}, which cannot be computed with")));
     }
     Ok(())
 }

@@ -8,52 +8,6 @@ use crate::models::gguf::value::{Kind, Value};
 /// `LLAMA_MAX_LAYERS`.
 const MOST_LAYERS: u32 = 512;
 
-/// Architectures known to attend in every layer, so that head counts of zero cannot be meant.
-const ATTENDING: &[&str] = &[
-    "arcee",
-    "cohere2",
-    "command-r",
-    "deepseek",
-    "deepseek2",
-    "ernie4_5",
-    "exaone",
-    "exaone4",
-    "gemma",
-    "gemma2",
-    "gemma3",
-    "gemma3n",
-    "gemma4",
-    "glm4",
-    "glm4moe",
-    "gpt-oss",
-    "granite",
-    "granitemoe",
-    "hunyuan-dense",
-    "hunyuan-moe",
-    "internlm2",
-    "llama",
-    "llama4",
-    "minicpm",
-    "minimax-m2",
-    "mistral3",
-    "olmo2",
-    "phi3",
-    "phimoe",
-    "qwen2",
-    "qwen2moe",
-    "qwen3",
-    "qwen3moe",
-    "seed_oss",
-    "smollm3",
-    "stablelm",
-    "starcoder2",
-];
-/// Architectures whose loader wants as many rotated dimensions as a head has.
-const ROTATES_WHOLE_HEADS: &[&str] = &["llama", "deci", "falcon", "llama-embed"];
-/// Architectures that put no position into the query by rotation, whatever the key says.
-const NEVER_ROTATES: &[&str] = &["gpt2", "bloom", "mpt", "jais", "refact", "t5", "mamba", "mamba2", "rwkv6", "rwkv7"];
-/// `llama_rope_scaling_type`; any other word ends the process.
-const SCALINGS: &[&str] = &["none", "linear", "yarn", "longrope"];
 /// Numbers that some graph divides by.
 const DIVISORS: &[&str] =
     &["full_attention_interval", "wkv.head_size", "ssm.time_step_rank", "ssm.inner_size", "ssm.conv_kernel"];
@@ -77,8 +31,7 @@ pub(in crate::models::gguf) fn check(header: &Header) -> Result<(), Fault> {
         }
     }
     epsilons(header)?;
-    heads(header, layers)?;
-    rotation(header)?;
+    recurrence(header)?;
     embeddings(header)
 }
 
@@ -155,56 +108,22 @@ fn epsilons(header: &Header) -> Result<(), Fault> {
     Ok(())
 }
 
-fn heads(header: &Header, layers: u32) -> Result<(), Fault> {
-    let (heads, kv) = (header.heads(), header.kv_heads());
-    if ATTENDING.contains(&header.arch()) {
-        if heads.first().is_none_or(|&n| n == 0) {
-            return Err(bad(header, "attention.head_count", "is 0 or missing"));
-        }
-        if kv.first().is_none_or(|&n| n == 0) {
-            return Err(bad(header, "attention.head_count_kv", "is 0"));
-        }
+/// The sizes of state-space layers that loaders assert or graphs divide by.
+fn recurrence(header: &Header) -> Result<(), Fault> {
+    let Some(inner) = header.of_arch("ssm.inner_size") else { return Ok(()) };
+    let size = |key: &str| header.of_arch(key).unwrap_or(0);
+    let (heads, groups, state) = (size("ssm.time_step_rank"), size("ssm.group_count"), size("ssm.state_size"));
+    let expected = match header.arch() {
+        "granitehybrid" | "jamba" => header.embedding().saturating_mul(2),
+        "qwen3next" | "qwen35" | "qwen35moe" => heads.saturating_mul(state),
+        _ => inner,
+    };
+    if inner != expected {
+        return Err(bad(header, "ssm.inner_size", format!("is {inner} and should be {expected}")));
     }
-    let uneven = heads.iter().zip(&kv).take(layers as usize).find(|&(&q, &k)| q > 0 && k > 0 && q % k != 0);
-    if let Some((q, k)) = uneven {
-        return Err(bad(header, "attention.head_count_kv", format!("is {k}, which does not divide {q} heads")));
-    }
-    let first = heads.first().copied().unwrap_or(0);
-    let explicit = header.of_arch("attention.key_length");
-    match explicit {
-        Some(0) if first > 0 && ATTENDING.contains(&header.arch()) => Err(bad(header, "attention.key_length", "is 0")),
-        None if first > 0 && ATTENDING.contains(&header.arch()) && !header.embedding().is_multiple_of(first) => Err(bad(
-            header,
-            "attention.head_count",
-            format!("is {first}, which does not divide the width {}", header.embedding()),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Dimensions are rotated in pairs, and no more of them than a head has.
-fn rotation(header: &Header) -> Result<(), Fault> {
-    let arch = header.arch();
-    if let Some(word) = header.keys.get(&header.arch_key("rope.scaling.type")) {
-        match word {
-            Value::Str(word) if SCALINGS.contains(&word.as_str()) => {}
-            Value::Str(word) => {
-                return Err(bad(header, "rope.scaling.type", format!("is the unknown `{}`", shown(word))));
-            }
-            other => return Err(bad(header, "rope.scaling.type", format!("is of type {}, not string", other.kind()))),
-        }
-    }
-    let first = header.heads().first().copied().unwrap_or(0);
-    if first == 0 || NEVER_ROTATES.contains(&arch) {
-        return Ok(());
-    }
-    let head = header.of_arch("attention.key_length").unwrap_or(header.embedding() / first);
-    let Some(rotated) = header.of_arch("rope.dimension_count") else { return Ok(()) };
-    if ROTATES_WHOLE_HEADS.contains(&arch) && rotated != head {
-        return Err(bad(header, "rope.dimension_count", format!("is {rotated}, and heads have {head} dimensions")));
-    }
-    if rotated > head || !rotated.is_multiple_of(2) || (rotated == 0 && ATTENDING.contains(&arch)) {
-        return Err(bad(header, "rope.dimension_count", format!("is {rotated}; it must be even and at most {head}")));
+    let delta_net = matches!(header.arch(), "qwen3next" | "qwen35" | "qwen35moe");
+    if delta_net && (groups == 0 || !heads.is_multiple_of(groups)) {
+        return Err(bad(header, "ssm.group_count", format!("is {groups}, which does not divide {heads} heads")));
     }
     Ok(())
 }
@@ -212,10 +131,7 @@ fn rotation(header: &Header) -> Result<(), Fault> {
 /// The embedding has the model's width and a row for every token.
 fn embeddings(header: &Header) -> Result<(), Fault> {
     let Some(tensor) = header.tensor("token_embd.weight") else {
-        if ATTENDING.contains(&header.arch()) {
-            return Err(Fault::Unusable("tensor `token_embd.weight` is missing".into()));
-        }
-        return Ok(());
+        return Err(Fault::Unusable("tensor `token_embd.weight` is missing".into()));
     };
     let (width, tokens) = (u64::from(header.embedding()), u64::from(header.vocabulary().0));
     let dim = |i: usize| tensor.dims.get(i).copied().unwrap_or(1);

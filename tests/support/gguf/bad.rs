@@ -147,7 +147,7 @@ const SPOILED: &[Row] = &[
     ("no-width", "`qwen2.embedding_length` is 0", |r| r.set("qwen2.embedding_length", Value::U32(0))),
     ("other-width", "`token_embd.weight` is 64 wide, and the model 128", |r| r.set("qwen2.embedding_length", Value::U32(128))),
     ("no-heads", "`qwen2.attention.head_count` is 0", |r| r.set("qwen2.attention.head_count", Value::U32(0))),
-    ("odd-heads", "`qwen2.attention.head_count` is 3", |r| {
+    ("odd-heads", "`qwen2.attention.head_count` makes heads of 21 dimensions", |r| {
         r.set("qwen2.attention.head_count", Value::U32(3));
         r.set("qwen2.attention.head_count_kv", Value::U32(3));
     }),
@@ -156,8 +156,19 @@ const SPOILED: &[Row] = &[
     ("heads-per-layer", "has 3 numbers for 2 layers", |r| r.set("qwen2.attention.head_count_kv", Value::U32s(vec![2; 3]))),
     ("negative-heads", "has a negative number", |r| r.set("qwen2.attention.head_count_kv", Value::I32s(vec![2, -2]))),
     ("heads-typed", "is an array of f32", |r| r.set("qwen2.attention.head_count_kv", Value::F32s(vec![2.0; 2]))),
-    ("odd-rotation", "`qwen2.rope.dimension_count` is 7", |r| r.set("qwen2.rope.dimension_count", Value::U32(7))),
-    ("wide-rotation", "must be even and at most 16", |r| r.set("qwen2.rope.dimension_count", Value::U32(32))),
+    ("odd-rotation", "`qwen2.rope.dimension_count` is 7, and heads have 16", |r| {
+        r.set("qwen2.rope.dimension_count", Value::U32(7))
+    }),
+    ("wide-rotation", "is 32, and heads have 16 dimensions", |r| r.set("qwen2.rope.dimension_count", Value::U32(32))),
+    ("few-projections", "`blk.0.attn_q.weight` is 64 wide, and the heads together 16", |r| {
+        r.set("qwen2.attention.head_count", Value::U32(2));
+        r.set("qwen2.attention.head_count_kv", Value::U32(2));
+        r.set("qwen2.attention.key_length", Value::U32(8));
+        r.set("qwen2.attention.value_length", Value::U32(8));
+    }),
+    ("long-keys", "`qwen2.attention.key_length` is 32, and values are 16 long", |r| {
+        r.set("qwen2.attention.key_length", Value::U32(32));
+    }),
     ("unknown-scaling", "is the unknown `su`", |r| r.set("qwen2.rope.scaling.type", Value::Str("su".into()))),
     ("negative-epsilon", "is -1", |r| r.set("qwen2.attention.layer_norm_rms_epsilon", Value::F32(-1.0))),
     ("no-number-epsilon", "is NaN", |r| r.set("qwen2.attention.layer_norm_rms_epsilon", Value::F32(f32::NAN))),
