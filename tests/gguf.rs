@@ -5,11 +5,35 @@ mod support;
 use agent::hint::Hint;
 use agent::models::gguf::{Fault, Header, Need, check, read};
 use agent::units::{Bytes, Layers, Tokens};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use support::gguf::bad::{bad_files, split};
 use support::gguf::raw::{Raw, Value};
 use support::gguf::{Arch, CHATML, GLM, Gguf, HARMONY, LLAMA3, MISTRAL};
+
+thread_local! {
+    /// The largest single allocation of this thread since it was last set to 0, in bytes.
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Watching;
+
+// SAFETY: every call goes to the system's allocator unchanged; a thread-local cell that needs no allocation is noted on.
+unsafe impl GlobalAlloc for Watching {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Watching = Watching;
 
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory")
@@ -165,7 +189,7 @@ fn a_large_vocabulary_is_read_quickly() {
     let spent = start.elapsed();
     assert_eq!(header.vocabulary(), Tokens(152_064));
     println!("read and checked in {spent:?}");
-    assert!(spent < Duration::from_secs(2), "{spent:?}");
+    assert!(spent < Duration::from_secs(5), "{spent:?}");
 }
 
 /// Changes bytes of a header as damage would: flips, overwrites, cuts. The same number gives the same change.
@@ -194,7 +218,6 @@ fn mutate(bytes: &mut Vec<u8>, header: usize, number: u64) {
 #[test]
 fn damaged_headers_are_judged_quickly_and_without_panic() {
     let dir = scratch();
-    let keep = std::env::var_os("AGENT_KEEP_MUTATIONS").map(PathBuf::from);
     let (mut passed, mut refused) = (0, 0);
     for (index, arch) in Arch::ALL.into_iter().enumerate() {
         // Few tokens, so that most changes hit keys and tensors rather than words.
@@ -207,24 +230,43 @@ fn damaged_headers_are_judged_quickly_and_without_panic() {
             mutate(&mut bytes, header, number * 6 + index as u64);
             std::fs::write(&path, &bytes).unwrap();
             let start = Instant::now();
+            LARGEST.set(0);
             match check(&path, Need::Weights) {
                 Ok(header) => {
                     passed += 1;
                     assert!(header.tensors.len() < 100 && header.keys.len() < 100);
-                    if let Some(keep) = &keep {
-                        std::fs::copy(&path, keep.join(format!("{}-{number}.gguf", arch.name()))).unwrap();
-                    }
                 }
                 Err(e) => {
                     refused += 1;
                     assert!(e.to_string().len() < 250, "{e}");
                 }
             }
-            assert!(start.elapsed() < Duration::from_secs(1), "{arch:?} {number}");
+            let largest = LARGEST.get();
+            assert!(largest < bytes.len() + (512 << 10), "{arch:?} {number}: {largest} bytes at once");
+            assert!(start.elapsed() < Duration::from_secs(5), "{arch:?} {number}");
         }
     }
     println!("{passed} accepted, {refused} refused");
     assert!(refused > 500, "{refused}");
+}
+
+#[test]
+fn lengths_that_reach_into_a_hole_cost_nothing() {
+    let dir = scratch();
+    let hole = 1u64 << 36;
+    let claims: [(&str, u32, u64); 3] = [("string", 8, 1 << 34), ("strings", 9, 1 << 29), ("many strings", 9, 1 << 24)];
+    for (what, kind, length) in claims {
+        let mut raw = Raw::new();
+        let mut bytes = if kind == 9 { 8u32.to_le_bytes().to_vec() } else { Vec::new() };
+        bytes.extend(length.to_le_bytes());
+        raw.set("general.architecture", Value::Str("qwen2".into()));
+        raw.set("tokenizer.ggml.tokens", Value::Bytes(kind, bytes));
+        let path = write(dir.path(), "hole.gguf", &raw);
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(hole).unwrap();
+        LARGEST.set(0);
+        check(&path, Need::Weights).unwrap_err();
+        assert!(LARGEST.get() < 1 << 20, "{what}: {} bytes at once", LARGEST.get());
+    }
 }
 
 #[test]

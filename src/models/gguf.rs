@@ -41,13 +41,13 @@ pub enum Need {
 
 /// Reads a header. Errors on files that are no readable GGUF (version 2 or 3, little endian); judges nothing else.
 ///
-/// Reads as much of the file as the header is long: about 10 ms for a vocabulary of 150,000 tokens.
+/// Costs 2-3 ms for a vocabulary of 150,000 tokens.
 pub fn read(path: &Path) -> Result<Header, GgufError> {
     read::header(path).map_err(|fault| GgufError { path: path.to_owned(), fault })
 }
 
 /// Reads a header and refuses whatever llama.cpp would refuse or die of. Of a split model, give the first part: the
-/// others are found beside it, checked, and counted in the returned header.
+/// others are found beside it, checked, and counted in the returned header. Costs some 10 ms for 150,000 tokens.
 pub fn check(path: &Path, need: Need) -> Result<Header, GgufError> {
     let mut header = read(path)?;
     let at = |fault| GgufError { path: path.to_owned(), fault };

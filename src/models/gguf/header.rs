@@ -171,7 +171,12 @@ impl Header {
 
     /// The bytes of an array of strings, lengths included; empty when the key holds none.
     pub(in crate::models::gguf) fn raw_strings(&self, key: &str) -> Result<Vec<u8>, Fault> {
+        /// A hundred times the largest vocabulary: beyond this, lengths are damaged.
+        const MOST: u64 = 1 << 29;
         let Some(array) = self.array(key).filter(|a| a.kind == Kind::Str) else { return Ok(Vec::new()) };
+        if array.bytes > MOST {
+            return Err(Fault::Damaged(format!("the strings of `{key}` take {} bytes", array.bytes)));
+        }
         let mut source = Source::open_at(&self.path, array.offset)?;
         source.place = format!("key `{key}`");
         source.bytes(array.bytes)

@@ -21,6 +21,9 @@ const LONGEST_NAME: u64 = 63;
 const LONGEST_STRING: u64 = 16 << 20;
 /// `gguf.cpp` refuses longer strings and arrays.
 const LONGEST_ITEM: u64 = 1 << 30;
+/// Vocabularies have up to some 300,000 tokens and twice as many merges. Strings must be walked one by one, so a count
+/// from a damaged file in front of a hole would take minutes.
+const MOST_STRINGS: u64 = 1 << 24;
 /// Per-layer arrays have up to 512 elements (`LLAMA_MAX_LAYERS`).
 const FEW: u64 = 1024;
 /// ggml's `GGML_MAX_DIMS`.
@@ -91,7 +94,7 @@ fn keys(source: &mut Source, count: u64) -> Result<BTreeMap<String, Value>, Faul
         source.place = format!("key `{}`", shown(&name));
         let value = value(source)?;
         if keys.contains_key(&name) {
-            return Err(Fault::Damaged(format!("{} stands there twice", source.place)));
+            return Err(Fault::Damaged(format!("{} appears twice", source.place)));
         }
         keys.insert(name, value);
     }
@@ -115,7 +118,8 @@ fn value(source: &mut Source) -> Result<Value, Fault> {
 fn array(source: &mut Source) -> Result<Array, Fault> {
     let kind = kind(source)?;
     let len = source.u64()?;
-    if kind == Kind::Array || len > LONGEST_ITEM {
+    let most = if kind == Kind::Str { MOST_STRINGS } else { LONGEST_ITEM };
+    if kind == Kind::Array || len > most {
         return Err(Fault::Damaged(format!("{} is an array of {len} × {kind}", source.place)));
     }
     let offset = source.at;
@@ -168,7 +172,7 @@ fn tensors(source: &mut Source, count: u64) -> Result<Vec<Tensor>, Fault> {
         let title = shown(&name);
         source.place = format!("the entry of tensor `{title}`");
         if !names.insert(name.clone()) {
-            return Err(Fault::Damaged(format!("tensor `{title}` stands there twice")));
+            return Err(Fault::Damaged(format!("tensor `{title}` appears twice")));
         }
         let (dims, elements) = dimensions(source, &title)?;
         let number = source.u32()?;

@@ -27,7 +27,10 @@ pub(in crate::models::gguf) fn check(header: &Header, need: Need) -> Result<(), 
     types(header)?;
     merges(header, model)?;
     specials(header, model, tokens)?;
-    words(header, need)
+    let raw = header.raw_strings("tokenizer.ggml.tokens")?;
+    let words = words(&raw, tokens)?;
+    bytes(model, &words)?;
+    if need == Need::Weights { phi(header, &words) } else { Ok(()) }
 }
 
 /// The number of tokens; their scores and types must reach as far.
@@ -115,30 +118,47 @@ fn specials(header: &Header, model: &str, tokens: u64) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The vocabulary's words, as llama.cpp holds them.
+type Words<'a> = HashSet<Cow<'a, [u8]>>;
+
 /// Every token stands there once: llama.cpp counts them and ends the process when it misses one.
-fn words(header: &Header, need: Need) -> Result<(), Fault> {
-    let raw = header.raw_strings("tokenizer.ggml.tokens")?;
-    let mut seen: HashSet<Cow<'_, [u8]>> = HashSet::with_capacity(raw.len() / 16);
-    for (id, token) in split_strings(&raw).enumerate() {
-        // As llama.cpp holds them: up to the first NUL, and empty ones under a made-up name.
+fn words(raw: &[u8], tokens: u64) -> Result<Words<'_>, Fault> {
+    // The count is honest: each token took eight bytes at least. Room for all of a real one spares rehashing, half of the time.
+    let mut words = Words::with_capacity(usize::try_from(tokens).unwrap_or(0).min(1 << 20));
+    for (id, token) in split_strings(raw).enumerate() {
+        // Up to the first NUL, and empty ones under a made-up name.
         let token = token.split(|&b| b == 0).next().unwrap_or_default();
         let token = if token.is_empty() { Cow::Owned(format!("[EMPTY_{id}]").into_bytes()) } else { Cow::Borrowed(token) };
-        if let Some(twice) = seen.replace(token) {
-            return Err(Fault::Tokenizer(format!(
-                "token {id}, `{}`, stands there twice",
-                shown(&String::from_utf8_lossy(&twice))
-            )));
+        if let Some(twice) = words.replace(token) {
+            return Err(Fault::Tokenizer(format!("token {id}, `{}`, appears twice", shown(&String::from_utf8_lossy(&twice)))));
         }
     }
-    if need == Need::Tokenizer {
+    Ok(words)
+}
+
+/// SentencePiece falls back on a token per byte and ends the process where there is none. Bytes that no UTF-8 text
+/// contains are not asked for.
+fn bytes(model: &str, words: &Words<'_>) -> Result<(), Fault> {
+    if model != "llama" {
         return Ok(());
     }
-    // A name like this makes llama.cpp look these up without asking whether they are there.
+    let possible = (0..=0xBFu8).chain(0xC2..=0xF4);
+    let missing = |&byte: &u8| !words.contains(format!("<0x{byte:02X}>").as_bytes()) && !words.contains([byte].as_slice());
+    match possible.into_iter().find(missing) {
+        Some(byte) => Err(Fault::Tokenizer(format!("it has no token for the byte 0x{byte:02X}"))),
+        None => Ok(()),
+    }
+}
+
+/// A name like this makes llama.cpp look tokens up without asking whether they are there.
+fn phi(header: &Header, words: &Words<'_>) -> Result<(), Fault> {
     let name = header.text("general.name").unwrap_or_default().to_ascii_lowercase();
-    let phi = name.contains("phi-3") || name.contains("phi3");
-    match ["</s>", "<unk>", "<s>", "<|endoftext|>"].iter().find(|t| !seen.contains(t.as_bytes())) {
-        Some(missing) if phi => Err(Fault::Tokenizer(format!("a model named Phi-3 must have the token `{missing}`"))),
-        _ => Ok(()),
+    if !name.contains("phi-3") && !name.contains("phi3") {
+        return Ok(());
+    }
+    match ["</s>", "<unk>", "<s>", "<|endoftext|>"].iter().find(|word| !words.contains(word.as_bytes())) {
+        Some(missing) => Err(Fault::Tokenizer(format!("a model named Phi-3 must have the token `{missing}`"))),
+        None => Ok(()),
     }
 }
 

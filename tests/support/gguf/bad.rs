@@ -78,7 +78,7 @@ const SPOILED: &[Row] = &[
     ("huge-tensor-count", "it claims 1000000000 tensors", |r| r.tensor_count = Some(1_000_000_000)),
     ("one-key-more", "is", |r| r.key_count = Some(r.keys.len() as u64 + 1)),
     ("one-tensor-more", "is", |r| r.tensor_count = Some(r.tensors.len() as u64 + 1)),
-    ("key-twice", "key `qwen2.block_count` stands there twice", |r| r.keys.push(("qwen2.block_count".into(), Value::U32(2)))),
+    ("key-twice", "key `qwen2.block_count` appears twice", |r| r.keys.push(("qwen2.block_count".into(), Value::U32(2)))),
     ("key-empty", "the name of key 1 of", |r| r.keys.insert(0, (String::new(), Value::U32(2)))),
     ("unknown-value-type", "key `x` has the unknown type 13", |r| r.set("x", Value::Bytes(13, vec![0; 8]))),
     ("huge-string", "ends inside its header, in key `x`", |r| r.set("x", Value::Bytes(8, u64::MAX.to_le_bytes().to_vec()))),
@@ -104,7 +104,7 @@ const SPOILED: &[Row] = &[
         }
     }),
     // The tensor table.
-    ("tensor-twice", "tensor `output_norm.weight` stands there twice", |r| {
+    ("tensor-twice", "tensor `output_norm.weight` appears twice", |r| {
         let twice = r.tensor("output_norm.weight").clone();
         r.tensors.push(twice);
     }),
@@ -188,9 +188,12 @@ const SPOILED: &[Row] = &[
     ("token-missing", "`token_embd.weight` has 306 rows for 305 tokens", |r| {
         tokens(r).pop();
     }),
-    ("token-twice", "token 33, `!`, stands there twice", |r| tokens(r)[5] = "!".into()),
-    ("token-twice-to-nul", "token 33, `!`, stands there twice", |r| tokens(r)[5] = "!\0x".into()),
+    ("token-twice", "token 33, `!`, appears twice", |r| tokens(r)[5] = "!".into()),
+    ("token-twice-to-nul", "token 33, `!`, appears twice", |r| tokens(r)[5] = "!\0x".into()),
     ("tokens-typed", "is an array of 306 × u32", |r| r.set("tokenizer.ggml.tokens", Value::U32s(vec![0; 306]))),
+    ("sentencepiece-without-bytes", "it has no token for the byte 0x00", |r| {
+        r.set("tokenizer.ggml.model", Value::Str("llama".into()));
+    }),
     ("few-types", "`tokenizer.ggml.token_type` has 3 entries", |r| r.set("tokenizer.ggml.token_type", Value::I32s(vec![1; 3]))),
     ("types-typed", "`tokenizer.ggml.token_type` is an array of u32", |r| {
         r.set("tokenizer.ggml.token_type", Value::U32s(vec![1; 306]));
