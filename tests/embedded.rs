@@ -307,20 +307,57 @@ fn every_template_renders_tools_and_answers() {
         Call { id: "call_1".into(), name: "read".into(), arguments: r#"{"path":"src/lib.rs","line":1,"whole":true}"#.into() };
     conversation.push(Message::Assistant { text: String::new(), thinking: String::new(), calls: vec![call] });
     conversation.push(Message::Tool { call: "call_1".into(), name: "read".into(), text: "fn main() {}".into() });
-    let mut seen = 0;
+    let (mut seen, mut free) = (0, Vec::new());
     for file in std::fs::read_dir(&folder).unwrap() {
         let path = file.unwrap().path();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let chat = Chat::from_source(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        // Gemma 2 has no place for tool answers, whatever is done to them.
-        let rendered: &[&[Message]] =
-            if name.contains("gemma-2-") { &[&conversation[..2]] } else { &[&conversation[..2], &conversation] };
-        for messages in rendered {
+        for messages in [&conversation[..2], &conversation] {
             let render = RenderRequest { messages, tools: &tools(), thinking: false, choice: ToolChoice::Auto };
             let prompt = chat.render(&render).unwrap_or_else(|e| panic!("{name}: {e}"));
-            assert!(prompt.text.contains("Fix the bug in src/lib.rs."), "{name}: {}", prompt.text);
+            // Mistral Nemo's shows the system message only while the person has the last word; it stands in the cache by then.
+            let parts = ["Fix the bug in src/lib.rs.", "Reads a file.", "You fix code."];
+            for part in &parts[..if messages.len() > 2 { 2 } else { 3 }] {
+                assert!(prompt.text.contains(part), "{name} says `{part}`: {}", prompt.text);
+            }
+            if messages.len() > 2 {
+                assert!(prompt.text.contains("fn main() {}"), "{name}: {}", prompt.text);
+                if prompt.facts.grammar.is_empty() {
+                    free.push(name.clone());
+                }
+            }
         }
         seen += 1;
     }
     assert!(seen >= 70, "{seen} templates");
+    free.sort();
+    // Templates that cannot write a call, and one whose calls llama.cpp does not recognise: their calls are read as text.
+    let known = [
+        "HuggingFaceTB-SmolLM3-3B",
+        "deepseek-ai-DeepSeek-R1-Distill-Llama-8B",
+        "google-gemma-2-2b-it",
+        "ibm-granite-granite-3.3-2B-Instruct",
+        "llama-cpp-rwkv-world",
+        "microsoft-Phi-3.5-mini-instruct",
+    ];
+    assert_eq!(free, known, "calls of these are not constrained");
+}
+
+#[test]
+fn a_template_that_writes_calls_lends_its_own_as_the_example() {
+    let Some(folder) = templates() else { return };
+    for (name, example) in [
+        (
+            "deepseek-ai-DeepSeek-V3.1",
+            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>read<｜tool▁sep｜>{\"path\": \"…\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        ),
+        ("fireworks-ai-llama-3-firefunction-v2", "functools[{\"name\": \"read\", \"arguments\": {\"path\": \"…\"}}]"),
+        ("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>read\n"),
+        ("microsoft-Phi-3.5-mini-instruct", "<tool_call>\n{\"name\":\"read\",\"arguments\":{\"path\":\"…\"}}\n</tool_call>"),
+    ] {
+        let chat = Chat::from_source(&std::fs::read_to_string(folder.join(format!("{name}.jinja"))).unwrap()).unwrap();
+        let render = RenderRequest { messages: &opening(), tools: &tools(), thinking: false, choice: ToolChoice::Auto };
+        let text = chat.render(&render).unwrap().text;
+        assert!(text.contains(example), "{name}: {text}");
+    }
 }

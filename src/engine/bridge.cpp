@@ -60,6 +60,28 @@ struct agent_sampler {
     std::set<llama_token> preserved;
 };
 
+namespace {
+
+// Dialects whose calls have no opening mark (Llama 3: bare JSON) get no lazy grammar from llama.cpp, because nothing
+// triggers it. The name of a known tool does: from there on the grammar of a required call holds.
+void constrain_bare_calls(const agent_chat & chat, common_chat_templates_inputs inputs, common_chat_params & params) {
+    if (inputs.tools.empty() || !params.grammar.empty()) return;
+    inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
+    std::string grammar = common_chat_templates_apply(chat.templates.get(), inputs).grammar;
+    const std::string bare = "\ntool-call ::= \"\" space ";
+    const size_t root = grammar.find("\nroot ::= ");
+    if (grammar.find(bare) == std::string::npos || root == std::string::npos) return;
+    grammar.replace(root, grammar.find('\n', root + 1) - root, "\nroot ::= tool-call");
+    std::string names;
+    for (const auto & tool : inputs.tools) names += (names.empty() ? "" : "|") + regex_escape(tool.name);
+    const std::string object = "(\\{\\s*\"(?:type\"\\s*:\\s*\"function\"\\s*,\\s*\")?name\"\\s*:\\s*\"(?:" + names + ")\")";
+    params.grammar = grammar;
+    params.grammar_lazy = true;
+    params.grammar_triggers.push_back({COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN, "(?:^|\n)\\s*" + object, LLAMA_TOKEN_NULL});
+}
+
+} // namespace
+
 extern "C" {
 
 void agent_free(char * text) { free(text); }
@@ -100,6 +122,7 @@ agent_prompt * agent_prompt_render(const agent_chat * chat, const char * request
         inputs.now = chat->opened;
         auto prompt = std::make_unique<agent_prompt>();
         prompt->params = common_chat_templates_apply(chat->templates.get(), inputs);
+        constrain_bare_calls(*chat, inputs, prompt->params);
         prompt->parser = common_chat_parser_params(prompt->params);
         prompt->parser.reasoning_format = COMMON_REASONING_FORMAT_AUTO;
         if (!prompt->params.parser.empty()) prompt->parser.parser.load(prompt->params.parser);

@@ -2,6 +2,7 @@
 //!
 //! Chat dialects are llama.cpp's: this module knows that there are templates and calls, never how a family writes them.
 
+use crate::engine::habit::Habit;
 use crate::engine::llama::{Context, Model, Token};
 use crate::protocol::message::{Call, Message};
 use crate::protocol::turn::{Sampling, ToolCard, ToolChoice};
@@ -96,7 +97,11 @@ pub fn cpu_threads() -> i32 {
 }
 
 /// A model's chat template.
-pub struct Chat(NonNull<RawChat>);
+pub struct Chat {
+    raw: NonNull<RawChat>,
+    /// What the template leaves to us.
+    habit: Habit,
+}
 
 // SAFETY: the object is plain data without thread affinity, and is never used from two threads at once.
 unsafe impl Send for Chat {}
@@ -105,23 +110,38 @@ impl Chat {
     /// Opens the model's own template; llama.cpp falls back to ChatML where it has none.
     pub fn of(model: &Model) -> Result<Self, BridgeError> {
         // SAFETY: the model outlives the call; the template's text is copied.
-        checked(|error| unsafe { agent_chat_open(model.as_ptr(), null(), error) }).map(Self)
+        checked(|error| unsafe { agent_chat_open(model.as_ptr(), null(), error) }).map(Self::probed)
     }
 
     /// Opens a template from its source, without a model.
     pub fn from_source(source: &str) -> Result<Self, BridgeError> {
         let source = c_string(source);
         // SAFETY: as above.
-        checked(|error| unsafe { agent_chat_open(null(), source.as_ptr(), error) }).map(Self)
+        checked(|error| unsafe { agent_chat_open(null(), source.as_ptr(), error) }).map(Self::probed)
+    }
+
+    fn probed(raw: NonNull<RawChat>) -> Self {
+        let mut chat = Self { raw, habit: Habit::Native };
+        chat.habit = Habit::of(|messages, tools| {
+            let probe = RenderRequest { messages, tools, thinking: false, choice: ToolChoice::Auto };
+            chat.render(&probe).ok().map(|prompt| prompt.text)
+        });
+        chat
     }
 
     pub fn has_thinking_switch(&self) -> bool {
         // SAFETY: the handle is live.
-        unsafe { agent_chat_has_thinking_switch(self.0.as_ptr()) }
+        unsafe { agent_chat_has_thinking_switch(self.raw.as_ptr()) }
     }
 
     /// Renders a conversation. Cost: 1-100 ms, for llama.cpp derives grammar and parser from the template each time.
     pub fn render(&self, request: &RenderRequest<'_>) -> Result<Prompt, BridgeError> {
+        let adapted = self.habit.adapt(request.messages, request.tools);
+        let tools = if self.habit == Habit::Nothing { &[] } else { request.tools };
+        self.render_folded(&RenderRequest { messages: &adapted, tools, ..*request })
+    }
+
+    fn render_folded(&self, request: &RenderRequest<'_>) -> Result<Prompt, BridgeError> {
         self.render_as_is(request).or_else(|error| {
             // A few templates (Gemma 2) refuse a system message: its words go in front of the person's.
             let [Message::System { text: system }, Message::User { text }, rest @ ..] = request.messages else {
@@ -144,7 +164,7 @@ impl Chat {
         });
         let json = c_string(&json.to_string());
         // SAFETY: handle and string are live during the call.
-        let raw = checked(|error| unsafe { agent_prompt_render(self.0.as_ptr(), json.as_ptr(), error) })?;
+        let raw = checked(|error| unsafe { agent_prompt_render(self.raw.as_ptr(), json.as_ptr(), error) })?;
         let prompt = PromptHandle(raw);
         // SAFETY: the handle is live.
         let facts = checked(|error| unsafe { agent_prompt_facts(raw.as_ptr(), error) })?;
@@ -162,7 +182,7 @@ impl Chat {
 impl Drop for Chat {
     fn drop(&mut self) {
         // SAFETY: closed once.
-        unsafe { agent_chat_close(self.0.as_ptr()) }
+        unsafe { agent_chat_close(self.raw.as_ptr()) }
     }
 }
 

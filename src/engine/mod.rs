@@ -15,6 +15,8 @@ pub mod embedded;
 pub mod endpoint;
 pub mod estimate;
 #[cfg(feature = "llama")]
+mod habit;
+#[cfg(feature = "llama")]
 pub mod llama;
 pub mod recover;
 pub mod repetition;
