@@ -13,7 +13,7 @@ use crate::engine::endpoint::{Endpoint, EndpointSettings};
 use crate::engine::replay::Replay;
 use crate::engine::{Engine, EngineError};
 #[cfg(feature = "llama")]
-use crate::engine::{embedded::Embedded, tokenizer::Tokenizer, worker};
+use crate::engine::{bench, embedded::Embedded, tokenizer::Tokenizer, worker};
 use crate::hint::Hint;
 use crate::models::gguf::{self, Need};
 use crate::models::installed::{self, Installed};
@@ -21,6 +21,8 @@ use crate::path::{PathError, Places, Root};
 use crate::planner::wanted::Wanted;
 use crate::protocol::exit::Exit;
 use crate::protocol::turn::Sampling;
+#[cfg(feature = "llama")]
+use crate::tools::Mode;
 use crate::tools::Toolbox;
 use crate::units::{Bytes, Tokens};
 use std::ffi::OsString;
@@ -305,6 +307,20 @@ pub fn approval(settings: &Settings) -> Policy {
 /// Plans the memory of a model, in the contract's shape. The one place where a plan is asked for.
 pub fn plan(_ground: &Ground, model: &Path, _wanted: &Wanted) -> Result<serde_json::Value, BootError> {
     Err(BootError::NoPlan { model: model.to_owned() })
+}
+
+/// Measures a model against bare llama.cpp, with the built-in tools' grammar.
+#[cfg(feature = "llama")]
+pub fn bench(
+    ground: &Ground,
+    model: &Path,
+    extent: bench::Extent,
+    say: &mut dyn FnMut(&str),
+) -> Result<bench::Figures, BootError> {
+    crate::engine::client::start::calm_threads();
+    validate(model, Need::Weights).map_err(|reason| EngineError::Load { path: model.to_owned(), reason })?;
+    let options = load_options(&ground.resolved.settings, model.to_owned());
+    Ok(bench::bench(&options, &toolbox().cards(Mode::Chat), extent, say)?)
 }
 
 /// Gives the built-in tools.

@@ -4,6 +4,8 @@
 //! print. Only the answer goes to stdout; `answer` is the one place that writes there, `failure` the one that renders errors.
 
 mod answer;
+#[cfg(feature = "llama")]
+mod bench;
 mod completions;
 mod doctor;
 mod engine;
@@ -55,6 +57,9 @@ enum Command {
     Session(session::Session),
     /// Say what this program sees: machine, settings, models, and what would leave the machine
     Doctor(doctor::Doctor),
+    /// Measure what the engine costs over llama.cpp itself
+    #[cfg(feature = "llama")]
+    Bench(bench::Bench),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -84,6 +89,8 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::Engine(engine)) => engine.run(globals),
         Some(Command::Session(session)) => session.run(globals),
         Some(Command::Doctor(doctor)) => doctor.run(globals),
+        #[cfg(feature = "llama")]
+        Some(Command::Bench(bench)) => bench.run(globals),
         Some(Command::Completions(completions)) => completions.run(&mut Arguments::command()),
         None => {
             eprintln!(

@@ -57,6 +57,11 @@ impl Embedded {
         Ok(Self { model, context, chat, info, cache: Vec::new(), pasts: Vec::new(), piece })
     }
 
+    /// Tokens in the model's vocabulary.
+    pub fn vocabulary(&self) -> usize {
+        self.model.vocab_size()
+    }
+
     /// The prompt of a request: a known past and what is new, or all of it rendered.
     fn prompt(&self, request: &TurnRequest) -> Result<(Prompt, Vec<Token>), EngineError> {
         let past = self.pasts.iter().filter(|p| p.leads_to(request)).max_by_key(|p| p.tokens.len());

@@ -4,6 +4,8 @@
 //! callback can do without them; so these two wrap llama-cpp-sys-2, and everything that can end the process is clamped
 //! here: batches to the allocated size, one sequence, positions left to llama.cpp.
 
+pub mod bare;
+
 use crate::engine::EngineError;
 use crate::engine::backend::LoadOptions;
 use crate::engine::bridge;

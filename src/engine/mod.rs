@@ -5,6 +5,8 @@
 
 pub mod backend;
 #[cfg(feature = "llama")]
+pub mod bench;
+#[cfg(feature = "llama")]
 pub mod bridge;
 pub mod call_ids;
 pub mod client;

@@ -17,6 +17,20 @@ use std::path::Path;
 pub const CHATML: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
                           {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
+/// ChatML with tools and calls in Hermes' form.
+pub const CHATML_TOOLS: &str = "{% if tools %}<|im_start|>system\n\
+{% if messages[0].role == 'system' %}{{ messages[0].content }}\n{% endif %}\
+You may call a function as <tool_call>\n{\"name\": ..., \"arguments\": ...}\n</tool_call>. Functions:\n\
+{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}<|im_end|>\n\
+{% elif messages[0].role == 'system' %}<|im_start|>system\n{{ messages[0].content }}<|im_end|>\n{% endif %}\
+{% for m in messages %}{% if m.role == 'user' %}<|im_start|>user\n{{ m.content }}<|im_end|>\n\
+{% elif m.role == 'assistant' %}<|im_start|>assistant\n{{ m.content or '' }}\
+{% for call in m.tool_calls or [] %}\n<tool_call>\n\
+{\"name\": \"{{ call.function.name }}\", \"arguments\": {{ call.function.arguments | tojson }}}\n</tool_call>\
+{% endfor %}<|im_end|>\n\
+{% elif m.role == 'tool' %}<|im_start|>user\n<tool_response>\n{{ m.content }}\n</tool_response><|im_end|>\n{% endif %}{% endfor %}\
+{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
 /// Special tokens of the Qwen family, the default of every model here.
 pub const QWEN: &[&str] = &[
     "<|endoftext|>",

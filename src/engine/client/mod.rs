@@ -5,7 +5,7 @@
 
 mod line;
 mod running;
-mod start;
+pub mod start;
 
 #[cfg(test)]
 mod tests;

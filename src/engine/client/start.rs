@@ -6,7 +6,7 @@ use crate::engine::runtime::last_words;
 use crate::engine::wire::READY_LINE;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{self, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -68,6 +68,18 @@ impl Process {
             (Some(signal), _) => format!("killed by signal {signal}{}", name_of(signal)),
             (None, code) => format!("it ended with status {}", code.unwrap_or_default()),
         })
+    }
+}
+
+/// Becomes this very program again, with the environment that arithmetic in its own process needs. Returns only when it
+/// already has that environment, or cannot.
+pub fn calm_threads() {
+    const POLICY: &str = "OMP_WAIT_POLICY";
+    if std::env::var_os(POLICY).is_some() {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        let _ = std::process::Command::new(program).args(std::env::args_os().skip(1)).env(POLICY, "passive").exec();
     }
 }
 

@@ -1,0 +1,159 @@
+//! What the engine costs over llama.cpp itself, measured in one run on one machine.
+//!
+//! Rounds alternate between the bare calls and ours, so that whatever else the machine does hits both; a figure is the
+//! median of the rounds. The prompt of each round differs from its first word on: nothing is reused.
+
+use crate::engine::EngineError;
+use crate::engine::backend::{Backend, LoadOptions};
+use crate::engine::embedded::Embedded;
+use crate::engine::llama::bare::Bare;
+use crate::protocol::message::Message;
+use crate::protocol::turn::{Reply, Sampling, ToolCard, ToolChoice, TurnRequest};
+use crate::units::Tokens;
+use serde::Serialize;
+use std::sync::atomic::AtomicBool;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Words of the prompt; most tokenizers make 1 to 2 tokens of each.
+    pub words: usize,
+    /// Tokens generated in each run.
+    pub generate: u32,
+    pub rounds: u32,
+}
+
+/// The figures, in tokens per second.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    pub model: String,
+    pub vocabulary: usize,
+    pub rounds: u32,
+    pub prefill: Compared,
+    pub decode: Compared,
+    /// Decode with the tools' grammar waiting for its trigger, against decode without tools.
+    pub grammar_waiting: Compared,
+    /// Decode with the grammar checking every token, against decode without tools.
+    pub grammar_checking: Compared,
+}
+
+/// Ours against its baseline of the same run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Compared {
+    pub ours: f64,
+    pub baseline: f64,
+    /// `ours / baseline`: 1 is no cost.
+    pub ratio: f64,
+    /// The lowest and the highest ratio of one round.
+    pub spread: [f64; 2],
+}
+
+/// Speeds of both sides, round by round.
+#[derive(Default)]
+struct Rounds {
+    ours: Vec<f64>,
+    baseline: Vec<f64>,
+}
+
+impl Rounds {
+    fn add(&mut self, ours: f64, baseline: f64) {
+        self.ours.push(ours);
+        self.baseline.push(baseline);
+    }
+
+    fn compared(self) -> Compared {
+        let ratios: Vec<f64> = self.ours.iter().zip(&self.baseline).map(|(a, b)| a / b).collect();
+        let lowest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = ratios.iter().copied().fold(0.0, f64::max);
+        Compared { ours: median(self.ours), baseline: median(self.baseline), ratio: median(ratios), spread: [lowest, highest] }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[n / 2],
+        n => f64::midpoint(values[n / 2 - 1], values[n / 2]),
+    }
+}
+
+/// Measures a model. Loads it twice: memory for both is needed. `say` hears of each round.
+pub fn bench(
+    options: &LoadOptions,
+    tools: &[ToolCard],
+    extent: Extent,
+    say: &mut dyn FnMut(&str),
+) -> Result<Figures, EngineError> {
+    let mut engine = Embedded::load(options, &mut |_| {})?;
+    let info = engine.info();
+    let bare = Bare::load(options, info.window.unwrap_or_default().0)?;
+    let (mut prefill, mut decode) = (Rounds::default(), Rounds::default());
+    let (mut waiting, mut checking) = (Rounds::default(), Rounds::default());
+    let listed = serde_json::to_string(tools).unwrap_or_default();
+    // One round more than asked for: the first warms caches and finds the size of a prefill piece.
+    for round in 0..=extent.rounds {
+        let words = prompt(round, extent.words);
+        let mut run = |text: String, tools: &[ToolCard], choice| {
+            let request = request(text, tools, choice, extent, round);
+            engine.turn(&request, &mut |_| {}, &AtomicBool::new(false))
+        };
+        let bared = bare.run(&words, extent.generate as usize, round)?;
+        let plain = run(words.clone(), &[], ToolChoice::Auto)?;
+        // No tools, but as deep in the window as with them.
+        let deep = run(format!("{round} {listed} {words}"), &[], ToolChoice::Auto)?;
+        let auto = run(format!("auto {words}"), tools, ToolChoice::Auto)?;
+        let required = run(format!("required {words}"), tools, ToolChoice::Required)?;
+        if round == 0 {
+            continue;
+        }
+        prefill.add(prefill_speed(&plain), bared.prompt as f64 / bared.prefill.as_secs_f64());
+        decode.add(decode_speed(&plain), bared.generated as f64 / bared.decode.as_secs_f64());
+        waiting.add(decode_speed(&auto), decode_speed(&deep));
+        checking.add(decode_speed(&required), decode_speed(&deep));
+        say(&format!("round {round} of {}", extent.rounds));
+    }
+    Ok(Figures {
+        model: info.model,
+        vocabulary: engine.vocabulary(),
+        rounds: extent.rounds,
+        prefill: prefill.compared(),
+        decode: decode.compared(),
+        grammar_waiting: waiting.compared(),
+        grammar_checking: checking.compared(),
+    })
+}
+
+fn prefill_speed(reply: &Reply) -> f64 {
+    f64::from(reply.usage.prefilled.0) / reply.usage.prefill_ms * 1e3
+}
+
+fn decode_speed(reply: &Reply) -> f64 {
+    f64::from(reply.usage.generated.0) / reply.usage.decode_ms * 1e3
+}
+
+/// Text that no two rounds share a beginning of.
+fn prompt(round: u32, words: usize) -> String {
+    const WORDS: [&str; 8] = ["fn", "return", "the", "self", "let", "path", "if", "match"];
+    // A linear congruence is random enough to keep the words from repeating in a short period.
+    let mut state = round.wrapping_mul(747_796_405).wrapping_add(1);
+    let mut text = format!("{round}");
+    for _ in 0..words {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        text.push(' ');
+        text.push_str(WORDS[(state >> 29) as usize]);
+    }
+    text
+}
+
+fn request(text: String, tools: &[ToolCard], choice: ToolChoice, extent: Extent, seed: u32) -> TurnRequest {
+    TurnRequest {
+        messages: vec![Message::User { text }],
+        tools: tools.to_vec(),
+        sampling: Sampling { seed: Some(seed), ..Sampling::default() },
+        max_tokens: Tokens(extent.generate),
+        thinking_budget: None,
+        thinking: false,
+        choice,
+    }
+}
