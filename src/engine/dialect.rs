@@ -2,7 +2,7 @@
 
 use crate::engine::EngineError;
 use crate::engine::bridge::{Chat, Extent, Parsed, Prompt, RenderRequest};
-use crate::engine::recover::recover;
+use crate::engine::recover::recover_or_begun;
 use crate::protocol::message::Call;
 use crate::protocol::turn::{Reply, ToolCard, TurnRequest};
 use std::path::Path;
@@ -36,7 +36,7 @@ pub fn read(prompt: &Prompt, text: String, extent: Extent, tools: &[ToolCard]) -
         parsed.text = text;
     }
     if parsed.calls.is_empty()
-        && let Some(found) = recover(&parsed.text, tools)
+        && let Some(found) = recover_or_begun(&parsed.text, tools)
     {
         parsed.text = found.text;
         parsed.calls = found.calls.into_iter().map(|(name, arguments)| Call { id: String::new(), name, arguments }).collect();

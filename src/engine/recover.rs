@@ -37,6 +37,32 @@ pub fn recover(text: &str, known: &[ToolCard]) -> Option<Recovered> {
     Some(Recovered { text: kept.join("\n"), calls })
 }
 
+/// Finds calls written as text, also one that was begun and is not whole: its arguments are then what came, mark and all,
+/// which is no JSON. So it is answered as a broken call, and not taken for the model's last word.
+pub fn recover_or_begun(text: &str, known: &[ToolCard]) -> Option<Recovered> {
+    recover(text, known).or_else(|| begun(text, known))
+}
+
+/// A call's mark at the beginning of a line, outside of fences, followed by the name of a known tool.
+fn begun(text: &str, known: &[ToolCard]) -> Option<Recovered> {
+    let (thought, answer) = after_thought(text)?;
+    let at = MARKERS.iter().filter_map(|mark| answer.find(mark)).min()?;
+    let (before, rest) = answer.split_at(at);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    if is_quoted(before) || !line.trim().is_empty() {
+        return None;
+    }
+    // The name stands first in every dialect, but for JSON's punctuation.
+    let head: String = rest.chars().take(120).collect();
+    let words: Vec<_> =
+        head.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').filter(|word| !word.is_empty()).collect();
+    let skipped = ["tool_call", "TOOL_CALLS", "function", "name", "type"];
+    let name = words.into_iter().find(|word| !skipped.contains(word))?;
+    let name = known.iter().find(|card| card.name == name)?.name.clone();
+    let kept: Vec<&str> = [thought.trim(), before.trim()].into_iter().filter(|s| !s.is_empty()).collect();
+    Some(Recovered { text: kept.join("\n"), calls: vec![(name, rest.trim().to_owned())] })
+}
+
 /// The text before the calls, the calls, the text after them.
 type Found<'a> = (&'a str, Vec<(String, String)>, &'a str);
 

@@ -6,7 +6,7 @@
 //! recovery of calls written as text otherwise.
 
 use crate::engine::call_ids::CallIds;
-use crate::engine::recover::recover;
+use crate::engine::recover::recover_or_begun;
 use crate::engine::repetition::Repetition;
 use crate::engine::{Answer, Engine, EngineError, Sink, estimate};
 use crate::protocol::message::{Call, Message};
@@ -196,7 +196,7 @@ fn read_raw(raw: String, request: &TurnRequest) -> Reply {
         Some((thinking, text)) => (thinking.trim_matches('\n').to_owned(), text.trim_start_matches('\n').to_owned()),
         None => (String::new(), raw),
     };
-    match recover(&text, &request.tools) {
+    match recover_or_begun(&text, &request.tools) {
         Some(found) => {
             let calls = found.calls.into_iter().map(|(name, arguments)| Call { id: String::new(), name, arguments });
             Reply { text: found.text, thinking, calls: calls.collect(), ..Reply::default() }

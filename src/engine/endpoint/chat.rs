@@ -9,7 +9,7 @@ mod calls;
 use crate::engine::call_ids::CallIds;
 use crate::engine::endpoint::chat::calls::Calls;
 use crate::engine::endpoint::refusal::{Known, Refusal};
-use crate::engine::recover::recover;
+use crate::engine::recover::recover_or_begun;
 use crate::engine::repetition::Repetition;
 use crate::engine::{EngineError, Sink, estimate};
 use crate::protocol::message::Call;
@@ -141,7 +141,7 @@ impl Transcript {
         let stop = self.stop.unwrap_or_default();
         let mut reply = self.cut(stop, request, total_ms);
         if reply.calls.is_empty()
-            && let Some(found) = recover(&reply.text, &request.tools)
+            && let Some(found) = recover_or_begun(&reply.text, &request.tools)
         {
             let mut ids = CallIds::of(&request.messages);
             reply.text = found.text;

@@ -1,6 +1,6 @@
 //! Each dialect whole, then everything that must stay text.
 
-use crate::engine::recover::recover;
+use crate::engine::recover::{recover, recover_or_begun};
 use crate::protocol::turn::ToolCard;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -190,5 +190,26 @@ proptest! {
     #[test]
     fn never_panics(text in "(<tool_call>|</tool_call>|<function=read>|<parameter=path>|</parameter>|</function>|\\[TOOL_CALLS\\]|\\[ARGS\\]|read|\\{|\\}|\"|ß|\n|```json|```|<arg_key>|</arg_key>){0,24}") {
         let _ = recover(&text, &tools());
+    }
+}
+
+#[test]
+fn a_call_that_was_begun_is_answered_as_a_broken_one() {
+    let begun = |text: &str| recover_or_begun(text, &tools()).map(|found| (found.text, found.calls));
+    for broken in [
+        "<tool_call>\n{\"name\": \"read\", \"arguments\": {\"path\": \"a\nb\"}}\n</tool_call>",
+        "<tool_call>\n<function=read>\n<parameter=path>\nsrc/l",
+        "[TOOL_CALLS]read[ARGS]{\"path\":",
+    ] {
+        let (text, calls) = begun(&format!("Let me look.\n{broken}")).unwrap_or_else(|| panic!("{broken}"));
+        assert_eq!((text.as_str(), calls), ("Let me look.", vec![("read".to_owned(), broken.to_owned())]));
+    }
+    for words in [
+        "Write `<tool_call>` first.",
+        "Say <tool_call>{\"name\": \"read\"",
+        "```\n<tool_call>\n{\"name\": \"read\"\n```",
+        "<tool_call>\n{\"name\": \"nothing\"",
+    ] {
+        assert_eq!(begun(words), None, "{words}");
     }
 }
