@@ -129,6 +129,10 @@ impl Fix {
             };
             Ok(fix::fix(&mut agent, &options, &ground.places, &mut sink).await)
         })?;
+        // The text says it already; from the others a person would not learn it.
+        if let Some(reason) = result.reason().filter(|_| output != fix::Output::Text) {
+            eprintln!("{reason}");
+        }
         answer::text(&result.render(output))?;
         recorder.end().map_err(|e| Failure::of(Exit::Failed, e))?;
         Ok(result.exit())

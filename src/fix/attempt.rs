@@ -6,6 +6,7 @@ use crate::agent::{Agent, Generation, Report, Task};
 use crate::context::environment;
 use crate::fix::FixError;
 use crate::fix::checks::Pending;
+use crate::hint::Hint;
 use crate::path::Root;
 use crate::prompts::{self, Allowance, FixLesson, FixOpening, Purpose, TestOutcome};
 use crate::protocol::event::{Event, Outcome};
@@ -35,7 +36,11 @@ impl Work for Agent {
     fn ready<'a>(&'a mut self, sink: Sink<'a>) -> Pending<'a, Result<Option<u32>, String>> {
         Box::pin(async move {
             let mut forward = |delta| sink(&Event::Delta(delta));
-            let info = self.engine.ready(&mut forward, &self.cancel).await.map_err(|error| error.to_string())?;
+            let ready = self.engine.ready(&mut forward, &self.cancel).await;
+            let info = ready.map_err(|error| match error.hint() {
+                Some(hint) => format!("{error}; {hint}"),
+                None => error.to_string(),
+            })?;
             Ok(info.window.map(|tokens| tokens.0))
         })
     }

@@ -71,6 +71,9 @@ pub struct FixResult {
     pub session: String,
     #[serde(skip)]
     exit: Exit,
+    /// What this program has to say of it, without the model's words.
+    #[serde(skip)]
+    reason: String,
 }
 
 impl FixResult {
@@ -89,12 +92,15 @@ impl FixResult {
             seconds: (took.as_secs_f64() * 1e3).round() / 1e3,
             session: session.to_owned(),
             exit: ending.exit,
+            reason: ending.reason,
         }
     }
 
     /// Adds a failure that came after the end, without hiding a worse one.
     pub(crate) fn with_failure(mut self, error: &FixError) -> Self {
-        self.summary = format!("{}\n\n{}", self.summary, Ending::failed(error).reason).trim().to_owned();
+        let reason = Ending::failed(error).reason;
+        self.summary = format!("{}\n\n{reason}", self.summary).trim().to_owned();
+        self.reason = if self.reason.is_empty() { reason } else { format!("{}; {reason}", self.reason) };
         if self.exit == Exit::Done {
             self.exit = error.exit();
         }
@@ -104,6 +110,14 @@ impl FixResult {
     /// The exit status: 0 only when the test command failed before and passes now.
     pub fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// Why it is not simply fixed, in one line: "unfixed: the tests still fail". `None` when there is nothing to say.
+    pub fn reason(&self) -> Option<String> {
+        let line = self.reason.split_whitespace().collect::<Vec<_>>().join(" ");
+        // What was fixed and could not be written down is an error, too.
+        let status = if self.status == Status::Fixed { Status::Error } else { self.status };
+        (!line.is_empty()).then(|| format!("{}: {line}", status.as_str()))
     }
 
     /// Gives what goes to standard output. As a patch: nothing unless the result is worth keeping.
