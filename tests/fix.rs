@@ -1,0 +1,417 @@
+//! `agent fix` on three real projects: what it says, what it leaves behind, and what it never touches.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::machine::{Ended, Machine, fixture, is_here};
+use support::server::{Answer, Server};
+use support::tree::{Moment, plant, settle};
+
+/// A project of `tests/fixtures` with one bug.
+struct Project {
+    language: &'static str,
+    needs: &'static str,
+    issue: &'static str,
+    command: &'static str,
+    /// The file that is wrong.
+    file: &'static str,
+}
+
+const RUST: Project = Project {
+    language: "rust",
+    needs: "cargo",
+    issue: "Fees below one count as income\n\nA line `Bank fee -0.75` makes the balance larger.",
+    command: "cargo test -q",
+    file: "src/money.rs",
+};
+const PYTHON: Project = Project {
+    language: "python",
+    needs: "python3",
+    issue: "A short appointment within a long one frees the room too early.",
+    command: "python3 -m unittest discover -s tests",
+    file: "bookings/interval.py",
+};
+const JAVASCRIPT: Project = Project {
+    language: "javascript",
+    needs: "node",
+    issue: "Tokens that end in `==` lose their end in queries.",
+    command: "node --test",
+    file: "src/query.js",
+};
+
+impl Project {
+    /// A machine that has the project committed, and something on the stash. `None`: this machine cannot run its tests.
+    fn machine(&self) -> Option<Machine> {
+        let machine = is_here(self.needs, "--version").then(Machine::new)?;
+        settle(&machine, self.language);
+        machine.file("README.md", "Not now.\n");
+        machine.git(&["stash", "-q"]);
+        Some(machine)
+    }
+
+    fn recording(&self) -> String {
+        fixture(&format!("recordings/{}.jsonl", self.language)).to_str().unwrap().to_owned()
+    }
+
+    fn turns(&self) -> Vec<Value> {
+        let recording = std::fs::read_to_string(self.recording()).unwrap();
+        recording.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Runs the tests in the user's tree and gives the exit code.
+    fn tests(&self, machine: &Machine) -> Option<i32> {
+        let mut shell = machine.command("sh");
+        shell.args(["-c", self.command]).env("CARGO_TARGET_DIR", machine.path("target")).env("PYTHONDONTWRITEBYTECODE", "1");
+        shell.output().unwrap().status.code()
+    }
+}
+
+/// Fixes an issue; the answer is JSON unless the arguments say otherwise.
+fn fix(machine: &Machine, issue: &str, arguments: &[&str]) -> Ended {
+    let output = if arguments.contains(&"--output") { &[][..] } else { &["--output", "json"] };
+    machine.agent(&[&["fix", "--issue", issue], output, arguments].concat())
+}
+
+fn call(name: &str, arguments: Value) -> Value {
+    json!({"calls": [{"name": name, "arguments": arguments}]})
+}
+
+fn read(path: &str) -> Value {
+    call("read", json!({"path": path}))
+}
+
+fn edit(path: &str, search: &str, replace: &str) -> Value {
+    call("edit", json!({"path": path, "search": search, "replace": replace}))
+}
+
+fn done() -> Value {
+    json!({"text": "Done."})
+}
+
+/// Makes the Python project's tests fail in another way than they do.
+fn breaking() -> Vec<Value> {
+    vec![
+        read(PYTHON.file),
+        edit(PYTHON.file, "    return joined", "    return joined[:1]"),
+        call("write", json!({"path": "notes.txt", "content": "tried\n"})),
+        done(),
+    ]
+}
+
+/// Checks a result against the contract, key by key, and gives its status.
+#[track_caller]
+fn check_shape(result: &Value) -> &str {
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let order = ["status", "summary", "patch", "files", "test", "attempts", "steps", "tokens", "seconds", "session"];
+    assert_eq!(keys(result), order);
+    assert!(["status", "summary", "patch", "session"].iter().all(|key| result[*key].is_string()), "{result}");
+    assert!(result["files"].as_array().unwrap().iter().all(Value::is_string), "{result}");
+    assert!(result["attempts"].is_u64() && result["steps"].is_u64() && result["seconds"].is_f64(), "{result}");
+    assert_eq!(keys(&result["tokens"]), ["prompt", "prefilled", "reused", "generated"]);
+    assert!(result["tokens"].as_object().unwrap().values().all(Value::is_u64), "{result}");
+    if !result["test"].is_null() {
+        assert_eq!(keys(&result["test"]), ["command", "before", "after"]);
+        assert!(result["test"]["command"].is_string() && result["test"]["before"].is_i64() && result["test"]["after"].is_i64());
+    }
+    let status = result["status"].as_str().unwrap();
+    assert!(["fixed", "unfixed", "unverified", "budget", "error"].contains(&status));
+    status
+}
+
+/// Checks that the project ends fixed, and that nothing but the fix reaches the user.
+fn check_fixed(project: &Project, model: impl Fn(&Project) -> (Vec<String>, Option<Server>)) {
+    let Some(machine) = project.machine() else { return };
+    assert_ne!(project.tests(&machine), Some(0), "red before");
+    let before = Moment::of(&machine.project());
+    let (model, _server) = model(project);
+    let ended = fix(&machine, project.issue, &model.iter().map(String::as_str).collect::<Vec<_>>());
+    let result = ended.json();
+    assert_eq!((check_shape(&result), ended.code), ("fixed", Some(0)), "{ended:?}");
+    before.check(&machine.project(), &[project.file]);
+
+    assert_eq!(result["files"], json!([project.file]));
+    assert_eq!((&result["test"]["command"], &result["test"]["after"]), (&json!(project.command), &json!(0)));
+    assert_ne!(result["test"]["before"], 0);
+    let turns = project.turns();
+    assert_eq!((&result["attempts"], &result["steps"]), (&json!(1), &json!(turns.len())));
+    assert!(result["summary"].as_str().unwrap().contains(turns.last().unwrap()["text"].as_str().unwrap()));
+    std::fs::write(machine.path("it.patch"), result["patch"].as_str().unwrap()).unwrap();
+    machine.git(&["apply", "--check", "--reverse", "../it.patch"]);
+    assert_eq!(project.tests(&machine), Some(0), "green after");
+
+    let sessions = machine.agent(&["session", "list", "--json"]).json();
+    assert_eq!((&sessions[0]["id"], &sessions[0]["mode"]), (&result["session"], &json!("fix")));
+}
+
+fn replayed(project: &Project) -> (Vec<String>, Option<Server>) {
+    (vec!["--replay".into(), project.recording()], None)
+}
+
+fn served(project: &Project) -> (Vec<String>, Option<Server>) {
+    let server = Server::playing(project.turns());
+    (vec!["--endpoint".into(), server.url()], Some(server))
+}
+
+#[test]
+fn rust_by_replay() {
+    check_fixed(&RUST, replayed);
+}
+
+#[test]
+fn rust_through_a_server() {
+    check_fixed(&RUST, served);
+}
+
+#[test]
+fn python_by_replay() {
+    check_fixed(&PYTHON, replayed);
+}
+
+#[test]
+fn python_through_a_server() {
+    check_fixed(&PYTHON, served);
+}
+
+#[test]
+fn javascript_by_replay() {
+    check_fixed(&JAVASCRIPT, replayed);
+}
+
+#[test]
+fn javascript_through_a_server() {
+    check_fixed(&JAVASCRIPT, served);
+}
+
+#[test]
+fn python_under_pytest() {
+    let Some(python) = ["python3", "/usr/bin/python3"].into_iter().find(|python| {
+        let asked = std::process::Command::new(python).args(["-c", "import pytest"]).output();
+        asked.is_ok_and(|output| output.status.success())
+    }) else {
+        eprintln!("SKIPPED: no Python here has pytest");
+        return;
+    };
+    let Some(machine) = PYTHON.machine() else { return };
+    let before = Moment::of(&machine.project());
+    let command = format!("{python} -m pytest -q");
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &PYTHON.recording(), "--test", &command]);
+    assert_eq!((check_shape(&ended.json()), ended.code), ("fixed", Some(0)), "{ended:?}");
+    before.check(&machine.project(), &[PYTHON.file]);
+}
+
+#[test]
+fn the_projects_notes_reach_the_model_once() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let server = Server::playing(PYTHON.turns());
+    fix(&machine, PYTHON.issue, &["--endpoint", &server.url()]);
+    let last = server.asked().last().unwrap().body["messages"].to_string();
+    assert_eq!(last.matches("Half-open intervals everywhere").count(), 1, "{last}");
+}
+
+#[test]
+fn a_patch_is_all_that_is_printed_and_the_tree_is_left_alone() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let before = Moment::of(&machine.project());
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &PYTHON.recording(), "--output", "patch"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    before.check(&machine.project(), &[]);
+    assert!(ended.out.starts_with("diff --git a/bookings/interval.py "), "{}", ended.out);
+    std::fs::write(machine.path("it.patch"), &ended.out).unwrap();
+    machine.git(&["apply", "--check", "../it.patch"]);
+    machine.git(&["apply", "../it.patch"]);
+    assert_eq!(PYTHON.tests(&machine), Some(0));
+}
+
+#[test]
+fn a_patch_that_is_not_worth_keeping_is_not_printed_and_stderr_says_why() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let before = Moment::of(&machine.project());
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &machine.replay(&breaking()), "--output", "patch"]);
+    assert_eq!(ended.out, "");
+    ended.check(1, "unfixed: the tests still fail");
+    before.check(&machine.project(), &[]);
+}
+
+#[test]
+fn a_branch_gets_the_fix_and_the_tree_is_left_alone() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let before = Moment::of(&machine.project()).without_git();
+    let head = machine.git(&["rev-parse", "HEAD"]);
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &PYTHON.recording(), "--branch", "fix/rooms"]);
+    assert_eq!((check_shape(&ended.json()), ended.code), ("fixed", Some(0)), "{ended:?}");
+    before.check(&machine.project(), &[]);
+    assert_eq!(machine.git(&["rev-parse", "HEAD"]), head);
+    assert_eq!(machine.git(&["rev-parse", "fix/rooms^"]), head);
+    assert_eq!(machine.git(&["diff", "--name-only", "HEAD", "fix/rooms"]).trim(), PYTHON.file);
+    assert_eq!(machine.git(&["status", "--porcelain"]), "");
+    let again = fix(&machine, PYTHON.issue, &["--replay", &PYTHON.recording(), "--branch", "fix/rooms"]);
+    again.check(2, "fix/rooms");
+}
+
+#[test]
+fn a_commit_holds_the_fix_and_nothing_else() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let head = machine.git(&["rev-parse", "HEAD"]);
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &PYTHON.recording(), "--commit"]);
+    assert_eq!((check_shape(&ended.json()), ended.code), ("fixed", Some(0)), "{ended:?}");
+    assert_eq!(machine.git(&["rev-parse", "HEAD^"]), head);
+    assert_eq!(machine.git(&["show", "--format=%an %s", "--name-only"]), format!("Ann Fix: {}\n\n{}\n", subject(), PYTHON.file));
+    assert_eq!(machine.git(&["status", "--porcelain"]), "");
+    assert_eq!(PYTHON.tests(&machine), Some(0));
+}
+
+/// The issue's first line, as long as a subject may be.
+fn subject() -> String {
+    PYTHON.issue.chars().take(66).collect::<String>().trim_end().to_owned()
+}
+
+#[test]
+fn in_place_the_tree_ends_fixed_or_as_it_was() {
+    let Some(machine) = JAVASCRIPT.machine() else { return };
+    let before = Moment::of(&machine.project());
+    let broken = [read(JAVASCRIPT.file), edit(JAVASCRIPT.file, "  return found;", "  return null;"), done()];
+    fix(&machine, JAVASCRIPT.issue, &["--replay", &machine.replay(&broken), "--in-place"]).check(1, "the tests still fail");
+    before.check(&machine.project(), &[]);
+    let ended = fix(&machine, JAVASCRIPT.issue, &["--replay", &JAVASCRIPT.recording(), "--in-place"]);
+    assert_eq!((check_shape(&ended.json()), ended.code), ("fixed", Some(0)), "{ended:?}");
+    before.check(&machine.project(), &[JAVASCRIPT.file]);
+}
+
+#[test]
+fn predictions_are_appended_line_by_line() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let file = machine.path("predictions.jsonl");
+    for arguments in [["--output", "patch"], ["--output", "json"]] {
+        let more = ["--replay", &PYTHON.recording(), "--predictions", file.to_str().unwrap()];
+        assert_eq!(fix(&machine, PYTHON.issue, &[&arguments[..], &more].concat()).code, Some(0));
+    }
+    let written = std::fs::read_to_string(&file).unwrap();
+    let lines: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0], lines[1]);
+    let keys: Vec<_> = lines[0].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["instance_id", "model_name_or_path", "model_patch"]);
+    assert!(lines[0]["model_patch"].as_str().unwrap().contains("+++ b/bookings/interval.py"));
+}
+
+#[test]
+fn nothing_done_is_unfixed() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let before = Moment::of(&machine.project());
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &machine.replay(&[done()])]);
+    ended.check(1, "unfixed: nothing was changed");
+    let result = ended.json();
+    assert_eq!((check_shape(&result), &result["patch"], &result["files"]), ("unfixed", &json!(""), &json!([])));
+    before.check(&machine.project(), &[]);
+}
+
+#[test]
+fn a_break_of_another_kind_leaves_the_tree_as_it_was() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let before = Moment::of(&machine.project());
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &machine.replay(&breaking())]);
+    ended.check(1, "unfixed: the tests still fail");
+    let result = ended.json();
+    assert_eq!((check_shape(&result), &result["files"]), ("unfixed", &json!([PYTHON.file, "notes.txt"])));
+    before.check(&machine.project(), &[]);
+}
+
+#[test]
+fn a_change_that_no_test_vouches_for_is_kept_and_unverified() {
+    let machine = Machine::new();
+    plant(&machine, "python");
+    std::fs::remove_dir_all(machine.project().join("tests")).unwrap();
+    let before = Moment::of(&machine.project());
+    let turns = PYTHON.turns();
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &machine.replay(&[&turns[1..3], &turns[4..]].concat())]);
+    ended.check(6, "unverified: no test command is known");
+    let result = ended.json();
+    assert_eq!((check_shape(&result), &result["test"]), ("unverified", &Value::Null));
+    before.check(&machine.project(), &[PYTHON.file]);
+}
+
+#[test]
+fn tests_that_are_weakened_are_no_fix() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let wrong = "[\"09:00-10:00 free\", \"12:00-17:00 free\"]";
+    let turns = [read("tests/test_room.py"), edit("tests/test_room.py", wrong, "lines(self.room)"), done()];
+    fix(&machine, PYTHON.issue, &["--replay", &machine.replay(&turns)]).check(6, "unverified: ");
+}
+
+#[test]
+fn a_second_attempt_starts_over_and_knows_of_the_first() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let before = Moment::of(&machine.project());
+    let turns: Vec<Value> = breaking().into_iter().chain(PYTHON.turns()).collect();
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &machine.replay(&turns), "--attempts", "2"]);
+    let result = ended.json();
+    assert_eq!((check_shape(&result), ended.code, &result["attempts"]), ("fixed", Some(0), &json!(2)), "{ended:?}");
+    before.check(&machine.project(), &[PYTHON.file]);
+
+    let Some(machine) = PYTHON.machine() else { return };
+    let server = Server::new(32_768, move |asked| Answer::Turn(turns[asked.number].clone()));
+    let ended = fix(&machine, PYTHON.issue, &["--endpoint", &server.url(), "--attempts", "2"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let asked = server.asked();
+    let openings: Vec<&str> = asked.iter().filter(|asked| asked.turns() == 0).map(|asked| asked.last()).collect();
+    assert_eq!(openings.len(), 2);
+    assert!(!openings[0].contains("An earlier attempt failed") && openings[1].contains("An earlier attempt failed"));
+    assert!(openings[1].contains("bookings/interval.py (+1 -1)"), "{}", openings[1]);
+}
+
+#[test]
+fn a_limit_that_is_reached_is_a_budget_spent() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let before = Moment::of(&machine.project());
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &PYTHON.recording(), "--max-steps", "1"]);
+    ended.check(4, "budget: the limit of 1 steps is reached");
+    assert_eq!(check_shape(&ended.json()), "budget");
+    before.check(&machine.project(), &[]);
+}
+
+#[test]
+fn a_recording_that_ends_too_soon_is_an_engines_failure() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let before = Moment::of(&machine.project());
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &machine.replay(&PYTHON.turns()[..3])]);
+    ended.check(3, "has no turn 4");
+    assert_eq!(check_shape(&ended.json()), "error");
+    before.check(&machine.project(), &[]);
+}
+
+#[test]
+fn what_the_user_had_not_committed_is_worked_from_and_kept() {
+    let Some(machine) = PYTHON.machine() else { return };
+    machine.file("bookings/report.py", &machine.text("bookings/report.py").replace("minute // 60:02", "minute // 60:>2"));
+    machine.file("tests/test_clock.py", "import unittest\n\n\nclass Clock(unittest.TestCase):\n    pass\n");
+    machine.file("staged.txt", "staged\n");
+    machine.git(&["add", "staged.txt"]);
+    let before = Moment::of(&machine.project());
+    // The change to the clock breaks the test's words: only with it undone would the recording be enough.
+    let failing = fix(&machine, PYTHON.issue, &["--replay", &PYTHON.recording()]);
+    failing.check(1, "the tests still fail");
+    before.check(&machine.project(), &[]);
+    machine.git(&["checkout", "-q", "bookings/report.py"]);
+    machine.file("README.md", "half written");
+    let before = Moment::of(&machine.project());
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &PYTHON.recording()]);
+    assert_eq!((ended.code, &ended.json()["files"]), (Some(0), &json!([PYTHON.file])), "{ended:?}");
+    before.check(&machine.project(), &[PYTHON.file]);
+}
+
+#[test]
+fn a_project_without_git_is_fixed_all_the_same() {
+    if !is_here("python3", "--version") {
+        return;
+    }
+    let machine = Machine::new();
+    plant(&machine, "python");
+    let before = Moment::of(&machine.project());
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &PYTHON.recording(), "--branch", "x"]);
+    assert_eq!((check_shape(&ended.json()), ended.code), ("error", Some(2)), "{ended:?}");
+    ended.check(2, "error: ");
+    before.check(&machine.project(), &[]);
+    let ended = fix(&machine, PYTHON.issue, &["--replay", &PYTHON.recording()]);
+    assert_eq!((check_shape(&ended.json()), ended.code), ("fixed", Some(0)), "{ended:?}");
+    before.check(&machine.project(), &[PYTHON.file]);
+}
