@@ -183,7 +183,11 @@ impl<T: Tools> Driver<'_, T> {
             sizes.push(self.engine.count(&result.text).await?);
         }
         let total: Tokens = sizes.iter().copied().sum();
-        let kept = fit.excess.map_or(Tokens(total.0 / 2), |excess| total - excess);
+        let kept = match fit.excess {
+            None => Tokens(total.0 / 2),
+            Some(excess) if excess < total => total - excess,
+            Some(excess) => total - (excess - fit.spare),
+        };
         let (mut shortened, mut freed) = (Vec::new(), Tokens::ZERO);
         for (result, size) in fit.results.into_iter().zip(sizes) {
             let share = u64::from(size.0) * u64::from(kept.0) / u64::from(total.0.max(1));

@@ -45,6 +45,8 @@ pub struct Fit {
     pub results: Vec<Overlong>,
     /// By how many tokens. `None`: nobody knows, half is a try.
     pub excess: Option<Tokens>,
+    /// So much of the excess is room for a long answer, and can be left where the results are too short for all of it.
+    pub spare: Tokens,
 }
 
 /// A result in the conversation, with the call that it answers.
@@ -259,7 +261,7 @@ impl Run {
         let excess = self.budget.window().map(|window| need + self.budget.reserve() - window);
         let excess = excess.filter(|excess| *excess > Tokens::ZERO).map(|excess| excess + Tokens(excess.0 / 8));
         self.refitted = true;
-        self.fit = Some(Fit { results, excess });
+        self.fit = Some(Fit { results, excess, spare: self.budget.spare() });
     }
 
     /// Takes the shortened results, each with its place, and how many tokens that freed.

@@ -10,6 +10,9 @@ const FRAME: Tokens = Tokens(16);
 /// A result below this is admitted whole while it fits at all: a fair share of little room helps nobody.
 const SMALL: Tokens = Tokens(256);
 
+/// An answer that is worth a turn, where nothing larger can be kept for it.
+const LEAST_ANSWER: Tokens = Tokens(256);
+
 /// A window and what stands in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -37,6 +40,11 @@ impl Budget {
     /// What is kept for the next answer: all it may generate, but no more than a quarter of the window.
     pub fn reserve(&self) -> Tokens {
         self.window.map_or(self.answer, |window| self.answer.min(Tokens(window.0 / 4)))
+    }
+
+    /// What of the reserve can be given up for one turn rather than not have it.
+    pub fn spare(&self) -> Tokens {
+        self.reserve() - LEAST_ANSWER
     }
 
     /// What may still be said to the model. `None`: the window is not known.
