@@ -62,7 +62,7 @@ fn bad_files_are_refused_by_name_and_reason() {
         if !message.contains(file.says) {
             wrong.push(format!("{message}\n  should say: {}", file.says));
         }
-        assert!(error.hint().is_some() || matches!(error.fault, Fault::Unreadable(_)), "{message}");
+        assert!(error.hint().is_some(), "{message}");
         let own = message.replace(&file.path.display().to_string(), "");
         assert!(!own.ends_with('.') && own.len() < 160, "{message}");
     }

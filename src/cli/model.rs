@@ -71,8 +71,7 @@ impl Model {
     /// Judges the file as the engine would before it loads it. The weights are not read.
     fn show(ground: &Ground, name: &str, json: bool) -> Result<Exit, Failure> {
         let file = boot::named(name, &ground.places).map_err(|e| Failure::of(e.exit(), e))?;
-        let unusable = |error: gguf::GgufError| Failure::Told { exit: Exit::Engine, error: error.into(), hint: None };
-        let header = gguf::check(&file, Need::Weights).map_err(unusable)?;
+        let header = gguf::check(&file, Need::Weights).map_err(|e| Failure::of(Exit::Engine, e))?;
         let bytes: u64 = header.file_size + header.parts.iter().map(|(_, size)| size.0).sum::<u64>();
         let shown = json!({
             "name": header.name(),

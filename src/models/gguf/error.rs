@@ -60,7 +60,7 @@ impl Hint for GgufError {
     fn hint(&self) -> Option<String> {
         let hint = match &self.fault {
             Fault::Missing => "check the path, or list the models with `agent model list`",
-            Fault::Unreadable(_) => return None,
+            Fault::Unreadable(_) => "name a file that can be read; `agent model list` shows what is installed",
             Fault::Empty | Fault::CutHeader(_) | Fault::CutTensors { .. } => "download it again; the transfer did not finish",
             Fault::NotGguf(start) if start.contains("<!") || start.contains("<html") || start.contains('{') => {
                 "the server sent a page instead of the file; check the link and download it again"
