@@ -173,7 +173,8 @@ pub fn choose(ground: &Ground) -> Result<Choice, BootError> {
 /// The file that a name means: a path as it stands, else an installed model.
 pub fn named(name: &str, places: &Places) -> Result<PathBuf, BootError> {
     // What is written like a file is one, also when it is missing: the engine's error then names that very path.
-    if name.ends_with(".gguf") && (name.contains('/') || Path::new(name).exists()) {
+    let (exists, with_place) = (Path::new(name).exists(), name.contains('/'));
+    if (name.ends_with(".gguf") && (with_place || exists)) || (with_place && exists) {
         return Ok(PathBuf::from(name));
     }
     let all = installed::list(&places.models);
@@ -212,11 +213,7 @@ pub fn engine(ground: &Ground, choice: Choice, need: Need) -> Result<Box<dyn Eng
             Box::new(Endpoint::new(EndpointSettings { url, model, api_key })?)
         }
         Choice::Llama { .. } if !cfg!(feature = "llama") => return Err(BootError::Unbuilt),
-        #[cfg(feature = "llama")]
-        Choice::Llama { model } if need == Need::Tokenizer => {
-            validate(&model, need).map_err(|reason| EngineError::Load { path: model.clone(), reason })?;
-            Box::new(Tokenizer::open(&model)?)
-        }
+        Choice::Llama { model } if need == Need::Tokenizer => tokenizer(&model)?,
         Choice::Llama { model } => Box::new(LlamaEngine::new(ClientSettings {
             // The engine is this very program, started again.
             program: std::env::current_exe().map_err(|e| EngineError::Unavailable(format!("cannot find this program: {e}")))?,
@@ -227,6 +224,19 @@ pub fn engine(ground: &Ground, choice: Choice, need: Need) -> Result<Box<dyn Eng
             validate: |file| validate(file, Need::Weights),
         })),
     })
+}
+
+/// Gives an engine that only counts.
+#[cfg(feature = "llama")]
+fn tokenizer(model: &Path) -> Result<Box<dyn Engine>, BootError> {
+    validate(model, Need::Tokenizer).map_err(|reason| EngineError::Load { path: model.to_owned(), reason })?;
+    Ok(Box::new(Tokenizer::open(model)?))
+}
+
+/// Gives an engine that only counts.
+#[cfg(not(feature = "llama"))]
+fn tokenizer(_model: &Path) -> Result<Box<dyn Engine>, BootError> {
+    Err(BootError::Unbuilt)
 }
 
 /// Judges a model's header before llama.cpp sees it.
