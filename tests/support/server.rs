@@ -210,8 +210,10 @@ impl Shared {
 fn document_bytes(status: u16, document: &Value) -> Vec<u8> {
     let body = document.to_string();
     let length = body.len();
-    format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
-        .into_bytes()
+    format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
 }
 
 /// A turn as the events in which a server streams it, without the last one.
