@@ -3,8 +3,9 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::process::Stdio;
 use support::machine::{Ended, Machine, fixture, is_here};
-use support::server::{Answer, Server};
+use support::server::{Answer, Gate, Server};
 use support::tree::{Moment, plant, settle};
 
 /// A project of `tests/fixtures` with one bug.
@@ -414,4 +415,59 @@ fn a_project_without_git_is_fixed_all_the_same() {
     let ended = fix(&machine, PYTHON.issue, &["--replay", &PYTHON.recording()]);
     assert_eq!((check_shape(&ended.json()), ended.code), ("fixed", Some(0)), "{ended:?}");
     before.check(&machine.project(), &[PYTHON.file]);
+}
+
+#[test]
+fn what_the_user_changes_meanwhile_is_not_overwritten() {
+    let Some(machine) = PYTHON.machine() else { return };
+    let (turns, file) = (PYTHON.turns(), machine.project().join(PYTHON.file));
+    let meanwhile = format!("{}# mine\n", machine.text(PYTHON.file));
+    let theirs = meanwhile.clone();
+    let server = Server::new(32_768, move |asked| {
+        if asked.turns() == 4 {
+            std::fs::write(&file, &theirs).unwrap();
+        }
+        Answer::Turn(turns[asked.turns()].clone())
+    });
+    let ended = fix(&machine, PYTHON.issue, &["--endpoint", &server.url()]);
+    ended.check(1, "error: the result (fixed) was not kept: `bookings/interval.py` was changed by someone else in the meantime");
+    assert_eq!(machine.text(PYTHON.file), meanwhile);
+    let saved = ended.json()["summary"]
+        .as_str()
+        .unwrap()
+        .split("the patch is in `")
+        .nth(1)
+        .unwrap()
+        .split('`')
+        .next()
+        .unwrap()
+        .to_owned();
+    machine.git(&["apply", "--check", &saved]);
+}
+
+#[test]
+fn an_interrupt_puts_the_tree_back() {
+    let Some(machine) = JAVASCRIPT.machine() else { return };
+    let before = Moment::of(&machine.project());
+    let (turns, edited) = (JAVASCRIPT.turns(), machine.project().join(JAVASCRIPT.file));
+    let original = machine.text(JAVASCRIPT.file);
+    let (asked, told) = std::sync::mpsc::channel();
+    let gate = Gate::default();
+    let held = gate.clone();
+    let server = Server::new(32_768, move |conversation| {
+        if conversation.turns() == 3 {
+            asked.send(std::fs::read_to_string(&edited).unwrap()).unwrap();
+            held.wait();
+        }
+        Answer::Turn(turns[conversation.turns()].clone())
+    });
+    let arguments = ["fix", "--issue", JAVASCRIPT.issue, "--output", "json", "--in-place", "--endpoint", &server.url()];
+    let mut agent = machine.agent_command(&arguments);
+    let child = agent.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert_ne!(told.recv().unwrap(), original, "the edit is in the tree");
+    machine.command("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let ended = Ended::of(child.wait_with_output().unwrap());
+    gate.open();
+    ended.check(130, "error: interrupted");
+    before.check(&machine.project(), &[]);
 }

@@ -286,7 +286,7 @@ fn a_task_that_does_not_fit_at_all_is_a_budget_spent() {
 
 #[test]
 fn a_huge_result_in_a_small_window_is_clipped_and_its_rest_can_be_had() {
-    let turns = vec![call("run", json!({"command": "seq 100000"})), said("Many numbers.")];
+    let turns = [call("run", json!({"command": "seq 100000"})), said("Many numbers.")];
     let told = run(Server::new(4_096, move |asked| over(asked, 4_096).unwrap_or(Answer::Turn(turns[asked.turns()].clone()))));
     told.ends(0, "run seq 100000").model_heard("exit code 0\n1\n2\n").model_heard("bytes are in ");
     assert!(told.server.results()[0].len() < 8_000);
