@@ -1,65 +1,18 @@
 //! The program from outside: what goes to which stream, and how it ends. The model is a recording.
 
+mod support;
+
 use serde_json::Value;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
+use support::machine::{Ended, Machine};
 
-/// A machine of its own: a home, a project, and nothing of the real environment but the search path.
-struct Machine(tempfile::TempDir);
-
-impl Machine {
-    fn new() -> Self {
-        let machine = Self(tempfile::tempdir().unwrap());
-        std::fs::create_dir_all(machine.project()).unwrap();
-        std::fs::write(machine.project().join("a.txt"), "one\ntwo\n").unwrap();
-        machine
-    }
-
-    fn project(&self) -> PathBuf {
-        self.0.path().join("project")
-    }
-
-    /// Writes a recording of turns and gives its path.
-    fn replay(&self, turns: &[&str]) -> String {
-        let file = self.0.path().join("turns.jsonl");
-        std::fs::write(&file, format!("{{\"replay\":1}}\n{}\n", turns.join("\n"))).unwrap();
-        file.to_str().unwrap().to_owned()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
-        command.args(arguments).current_dir(self.project()).env_clear().stdin(Stdio::null());
-        command
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("AGENT_HOME", self.0.path().join("home"))
-            .env("HOME", self.0.path());
-        command
-    }
-
-    fn agent(&self, arguments: &[&str]) -> Ended {
-        Ended::of(self.command(arguments).output().unwrap())
-    }
-}
-
-/// How a run ended.
-#[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ended {
-    fn of(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
-    }
+/// A machine whose project holds a file of two lines.
+fn machine() -> Machine {
+    let machine = Machine::new();
+    machine.file("a.txt", "one\ntwo\n");
+    machine
 }
 
 const READ: &str = r#"{"calls":[{"name":"read","arguments":{"path":"a.txt"}}]}"#;
@@ -67,7 +20,7 @@ const EDIT: &str = r#"{"calls":[{"name":"edit","arguments":{"path":"a.txt","sear
 
 #[test]
 fn help_is_an_answer_and_misuse_is_not() {
-    let machine = Machine::new();
+    let machine = machine();
     let help = machine.agent(&["--help"]);
     assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
     assert!(help.out.contains("agent [OPTIONS]") && help.out.contains("fix"), "{}", help.out);
@@ -82,7 +35,7 @@ fn help_is_an_answer_and_misuse_is_not() {
 
 #[test]
 fn without_a_model_the_error_names_what_would_help() {
-    let ended = Machine::new().agent(&["run", "do it"]);
+    let ended = machine().agent(&["run", "do it"]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(3), ""));
     assert!(
         ended.err.contains("error: no model") && ended.err.contains("hint: ") && ended.err.contains("--endpoint"),
@@ -93,7 +46,7 @@ fn without_a_model_the_error_names_what_would_help() {
 
 #[test]
 fn a_task_ends_with_the_models_words_on_stdout_alone() {
-    let machine = Machine::new();
+    let machine = machine();
     let turns = machine.replay(&[READ, EDIT, r#"{"text":"It says three now."}"#]);
     let ended = machine.agent(&["run", "make it three", "--replay", &turns]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(0), "It says three now.\n"), "{}", ended.err);
@@ -108,7 +61,7 @@ fn a_task_ends_with_the_models_words_on_stdout_alone() {
 
 #[test]
 fn events_are_lines_of_json_and_the_last_tells_the_outcome() {
-    let machine = Machine::new();
+    let machine = machine();
     let turns = machine.replay(&[READ, r#"{"text":"Done."}"#]);
     let ended = machine.agent(&["run", "look", "--output", "events", "--replay", &turns]);
     let events: Vec<Value> = ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -119,7 +72,7 @@ fn events_are_lines_of_json_and_the_last_tells_the_outcome() {
 
 #[test]
 fn each_way_to_end_has_its_exit_code() {
-    let machine = Machine::new();
+    let machine = machine();
     let check = |turns: &[&str], arguments: &[&str], expected: i32| {
         let replay = machine.replay(turns);
         let ended = machine.agent(&[&["run", "task", "--replay", &replay, "--output", "json"], arguments].concat());
@@ -136,14 +89,14 @@ fn each_way_to_end_has_its_exit_code() {
 
 #[test]
 fn a_tool_reads_its_arguments_from_the_line_or_from_stdin() {
-    let machine = Machine::new();
+    let machine = machine();
     let ended = machine.agent(&["tool", "read", r#"{"path":"a.txt"}"#]);
     let answer = ended.json();
     assert_eq!((ended.code, answer["ok"].as_bool()), (Some(0), Some(true)));
     let keys: Vec<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["ok", "text", "error", "changes"]);
 
-    let mut child = machine.command(&["tool", "read"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = machine.agent_command(&["tool", "read"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(br#"{"path":"../a.txt"}"#).unwrap();
     let ended = Ended::of(child.wait_with_output().unwrap());
     assert_eq!((ended.code, ended.json()["error"]["kind"].as_str()), (Some(1), Some("outside")));
@@ -151,7 +104,7 @@ fn a_tool_reads_its_arguments_from_the_line_or_from_stdin() {
 
 #[test]
 fn the_prompt_is_counted_without_a_model_and_says_that_it_is_a_guess() {
-    let shown = Machine::new().agent(&["prompt", "--json"]).json();
+    let shown = machine().agent(&["prompt", "--json"]).json();
     assert_eq!(shown["exact"], false);
     assert_eq!(shown["bytes"].as_u64().unwrap() as usize, shown["text"].as_str().unwrap().len());
     let tokens = |name: &str| shown["tokens"][name].as_u64().unwrap();
@@ -161,7 +114,7 @@ fn the_prompt_is_counted_without_a_model_and_says_that_it_is_a_guess() {
 
 #[test]
 fn the_doctor_says_where_settings_come_from_and_what_leaves_the_machine() {
-    let machine = Machine::new();
+    let machine = machine();
     std::fs::create_dir(machine.project().join(".agent")).unwrap();
     std::fs::write(machine.project().join(".agent/config.toml"), "endpoint = 'http://evil.example/v1'\nmax_steps = 9\n").unwrap();
     let report = machine.agent(&["doctor", "--json"]).json();
@@ -177,8 +130,8 @@ fn the_doctor_says_where_settings_come_from_and_what_leaves_the_machine() {
 
 #[test]
 fn a_reader_that_left_is_no_error() {
-    let machine = Machine::new();
-    let mut child = machine.command(&["doctor"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let machine = machine();
+    let mut child = machine.agent_command(&["doctor"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let ended = Ended::of(child.wait_with_output().unwrap());
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -187,7 +140,7 @@ fn a_reader_that_left_is_no_error() {
 #[test]
 fn the_demonstration_ends_fixed() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
-    let machine = Machine::new();
+    let machine = machine();
     for name in ["cart.py", "test_cart.py"] {
         std::fs::copy(demo.join("cart").join(name), machine.project().join(name)).unwrap();
     }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test crate compiles this module and uses its own part of it")]
 
 use serde_json::Value;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -38,10 +39,10 @@ impl Machine {
         std::fs::read_to_string(self.project().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
     }
 
-    /// Writes a recording of turns and gives its path.
-    pub fn replay(&self, turns: &[Value]) -> String {
-        let mut lines = vec![serde_json::json!({"replay": 1}).to_string()];
-        lines.extend(turns.iter().map(Value::to_string));
+    /// Writes a recording of turns, each a line of JSON, and gives its path.
+    pub fn replay(&self, turns: &[impl Display]) -> String {
+        let mut lines = vec![r#"{"replay":1}"#.to_owned()];
+        lines.extend(turns.iter().map(ToString::to_string));
         let file = self.path("turns.jsonl");
         std::fs::write(&file, lines.join("\n")).unwrap();
         file.to_str().unwrap().to_owned()
