@@ -241,7 +241,8 @@ fn tokenizer(_model: &Path) -> Result<Box<dyn Engine>, BootError> {
 
 /// Judges a model's header before llama.cpp sees it.
 fn validate(file: &Path, need: Need) -> Result<(), String> {
-    gguf::check(file, need).map(drop).map_err(|e| e.to_string())
+    // Whoever tells of it has named the file; one of several parts is named here.
+    gguf::check(file, need).map(drop).map_err(|e| if e.path == file { format!("it {}", e.fault) } else { e.to_string() })
 }
 
 fn replay(file: &Path) -> Result<Replay, EngineError> {

@@ -73,7 +73,11 @@ pub fn sockets_dir(runtime: &Path) -> PathBuf {
 ///
 /// Errors when the model cannot be found.
 pub fn identity(options: &LoadOptions, program: &Path) -> Result<String, EngineError> {
-    let load = |e: io::Error| EngineError::Load { path: options.model.clone(), reason: e.to_string() };
+    let load = |e: io::Error| {
+        let missing = e.kind() == io::ErrorKind::NotFound;
+        let reason = if missing { "it does not exist".into() } else { e.to_string() };
+        EngineError::Load { path: options.model.clone(), reason }
+    };
     let canonical = options.model.canonicalize().map_err(load)?;
     let mut hasher = DefaultHasher::new();
     stamp(&fs::metadata(&canonical).map_err(load)?).hash(&mut hasher);
