@@ -36,6 +36,7 @@ impl Tagger {
         let Some(query) = query else { return Vec::new() };
         let context = self.context.get_or_insert_with(TagsContext::new);
         let Ok((tags, _)) = context.generate_tags(query, text.as_bytes(), None) else { return Vec::new() };
+        let lines: Vec<&str> = text.lines().collect();
         let mut found: Vec<Symbol> = Vec::new();
         for tag in tags.filter_map(Result::ok).filter(|tag| tag.is_definition) {
             let name = text.get(tag.name_range).unwrap_or_default();
@@ -44,7 +45,7 @@ impl Tagger {
             if found.iter().rev().take(4).any(|s| s.line == line && s.name == name) {
                 continue;
             }
-            let signature = text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
+            let signature = lines.get(line - 1).map_or("", |line| line.trim()).to_owned();
             found.push(Symbol {
                 line,
                 kind: query.syntax_type_name(tag.syntax_type_id).to_owned(),

@@ -3,7 +3,9 @@
 //! The grammars find errors where there are none (macros, new syntax), so only a comparison with the text before means anything.
 
 use crate::path::RepoPath;
-use tree_sitter::{Node, Parser};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+use tree_sitter::{ParseOptions, ParseState, Parser};
 
 /// A language with a grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +25,8 @@ pub enum Language {
 
 /// Larger texts are data, not code.
 const LARGEST: usize = 1 << 20;
+/// Text that is no code at all takes a parser a hundred times as long.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Language {
     /// By the file's extension.
@@ -61,18 +65,20 @@ impl Language {
     }
 }
 
-/// The line, from 1, of the first syntax error that `after` has and `before` had not. `None` when there are no more errors than before.
+/// The line, from 1, of the first syntax error that `after` has and `before` had not. `None` when there are no more errors than
+/// before, or when nobody can say in time.
 ///
-/// Costs a parse of each text: about 1 ms per 20 KB.
+/// Costs a parse of each text: about 1 ms per 20 KB of code, at most [`PATIENCE`] for both.
 pub fn newly_broken(language: Language, before: &str, after: &str) -> Option<usize> {
     if after.len() > LARGEST {
         return None;
     }
-    let new = errors(language, after);
+    let deadline = Instant::now() + PATIENCE;
+    let new = errors(language, after, deadline)?;
     if new.is_empty() {
         return None;
     }
-    let old = errors(language, before);
+    let old = errors(language, before, deadline)?;
     if new.len() <= old.len() {
         return None;
     }
@@ -80,36 +86,37 @@ pub fn newly_broken(language: Language, before: &str, after: &str) -> Option<usi
     new.get(same).copied()
 }
 
-/// The lines of the outermost error and missing nodes.
-fn errors(language: Language, text: &str) -> Vec<usize> {
+/// The lines of the outermost error and missing nodes. `None`: the deadline passed.
+fn errors(language: Language, text: &str, deadline: Instant) -> Option<Vec<usize>> {
     let mut parser = Parser::new();
-    if parser.set_language(&language.grammar()).is_err() {
-        return Vec::new();
-    }
+    parser.set_language(&language.grammar()).ok()?;
+    let mut in_time = |_: &ParseState| if Instant::now() < deadline { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+    let options = ParseOptions::new().progress_callback(&mut in_time);
+    let tree = parser.parse_with_options(&mut |at, _| &text.as_bytes()[at.min(text.len())..], None, Some(options))?;
     let mut lines = Vec::new();
-    if let Some(tree) = parser.parse(text, None) {
-        collect(tree.root_node(), &mut lines);
-    }
-    lines
-}
-
-fn collect(node: Node<'_>, lines: &mut Vec<usize>) {
-    if !node.has_error() {
-        return;
-    }
-    if node.is_error() || node.is_missing() {
-        lines.push(node.start_position().row + 1);
-        return;
-    }
-    let mut cursor = node.walk();
-    for child in node.children(&mut cursor) {
-        collect(child, lines);
+    // No recursion: a text of brackets alone is nested deeper than any stack.
+    let mut cursor = tree.walk();
+    loop {
+        let node = cursor.node();
+        let broken = node.is_error() || node.is_missing();
+        if broken {
+            lines.push(node.start_position().row + 1);
+        }
+        if !broken && node.has_error() && cursor.goto_first_child() {
+            continue;
+        }
+        while !cursor.goto_next_sibling() {
+            if !cursor.goto_parent() {
+                return Some(lines);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::repo::syntax::{Language, newly_broken};
+    use crate::repo::syntax::{Language, PATIENCE, errors, newly_broken};
+    use std::time::Instant;
 
     #[test]
     fn only_new_errors_count() {
@@ -118,6 +125,17 @@ mod tests {
         let broken = newly_broken(Language::Rust, good, "fn a() {\n    b(;\n}\n\nfn c() {}\n");
         assert_eq!(broken, Some(2));
         assert_eq!(newly_broken(Language::Rust, "fn a( {\n", "fn b( {\n"), None, "broken before");
+    }
+
+    #[test]
+    fn deep_nesting_costs_no_stack() {
+        let nested = format!("{}x{}\n", "[".repeat(20_000), "]".repeat(20_000));
+        assert_eq!(errors(Language::Json, &nested, Instant::now() + 60 * PATIENCE), Some(vec![1]));
+    }
+
+    #[test]
+    fn what_is_not_parsed_in_time_is_not_judged() {
+        assert_eq!(errors(Language::Cpp, &"x<(>[:{*&<;\n".repeat(8_000), Instant::now()), None);
     }
 
     #[test]

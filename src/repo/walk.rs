@@ -62,8 +62,10 @@ pub fn list(root: &Root, dir: &Path) -> impl Iterator<Item = Found> {
 }
 
 fn walk(root: &Root, from: &Path, depth: Option<usize>) -> impl Iterator<Item = Found> {
+    // Inside a repository git's rule holds: an ignore file above it has no say. Without one, every ignore file counts.
+    let in_git = root.as_path().ancestors().any(|dir| dir.join(".git").exists());
     let mut builder = WalkBuilder::new(from);
-    builder.hidden(false).require_git(false).git_global(false).max_depth(depth);
+    builder.hidden(false).require_git(in_git).git_global(false).max_depth(depth);
     builder.filter_entry(|entry| entry.file_name() != ".git").sort_by_file_path(Path::cmp);
     let root = root.clone();
     builder.build().filter_map(Result::ok).filter_map(move |entry| {
@@ -103,6 +105,22 @@ mod tests {
         assert_eq!(names, [".github/ci.yml", ".gitignore", "src/a.rs", "src/b.rs"]);
         let top: Vec<String> = list(&root, root.as_path()).map(|f| f.path.to_string()).collect();
         assert_eq!(top, [".github", ".gitignore", "logs", "src"]);
+    }
+
+    #[test]
+    fn an_ignore_file_above_the_repository_has_no_say() {
+        let home = tempfile::tempdir().unwrap();
+        let repository = home.path().join("repository");
+        fs::create_dir_all(repository.join(".git")).unwrap();
+        fs::create_dir_all(repository.join("src")).unwrap();
+        fs::write(home.path().join(".gitignore"), "*\n").unwrap();
+        fs::write(repository.join(".gitignore"), "*.o\n").unwrap();
+        fs::write(repository.join("src/a.rs"), "").unwrap();
+        fs::write(repository.join("src/a.o"), "").unwrap();
+        let root = Root::open(&repository).unwrap();
+        let names = |from: &str| files(&root, &root.as_path().join(from)).map(|f| f.path.to_string()).collect::<Vec<_>>();
+        assert_eq!(names(""), [".gitignore", "src/a.rs"]);
+        assert_eq!(names("src"), ["src/a.rs"]);
     }
 
     #[test]
