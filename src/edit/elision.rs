@@ -15,12 +15,12 @@ const CLOSERS: [&str; 3] = ["*/}", "*/", "-->"];
 pub fn added<'a>(search: &str, replacement: &'a str) -> Option<&'a str> {
     let mut opens_body = false;
     for line in replacement.lines().map(str::trim).filter(|l| !l.is_empty()) {
-        // A Python body may really be three dots.
+        // A Python body may really be three dots, also behind what documents it.
         let stub = opens_body && line == "...";
         if !stub && is_mark(line) && !search.lines().any(|s| s.trim() == line) {
             return Some(line);
         }
-        opens_body = line.ends_with(':');
+        opens_body = [":", "\"\"\"", "'''"].iter().any(|end| line.ends_with(end));
     }
     None
 }
@@ -80,6 +80,7 @@ mod tests {
             assert_eq!(added("x\n", line), None, "{line}");
         }
         assert_eq!(added("", "def f(self):\n    ...\n"), None);
+        assert_eq!(added("", "def f(self):\n    \"\"\"Does.\"\"\"\n    ...\n"), None);
         assert_eq!(added("a\n  ...\n", "b\n  ...\n"), None);
     }
 }

@@ -78,11 +78,16 @@ struct Hit {
 /// Applies an edit to a text, or says why not. Line ends, byte order mark and a missing final newline stay as they are.
 pub fn place(text: &str, edit: &Edit) -> Result<Applied, Refusal> {
     let (search, replace) = (flatten(&edit.search), flatten(&edit.replace));
-    if search.trim().is_empty() {
+    if search.trim().is_empty() && !text.trim().is_empty() {
         return Err(Refusal::Blank);
     }
     if search == replace {
         return Err(Refusal::NoChange);
+    }
+    if search.trim().is_empty() {
+        // Nothing stands in the text: there is only one place.
+        let applied = Applied { text: edit.replace.clone(), how: How::Exact, line: 1 };
+        return if text == edit.replace { Err(Refusal::NoChange) } else { Ok(applied) };
     }
     if let Some(mark) = elision::added(&search, &replace) {
         return Err(Refusal::Elided { mark: mark.to_owned() });
@@ -90,16 +95,14 @@ pub fn place(text: &str, edit: &Edit) -> Result<Applied, Refusal> {
     let lines = Lines::parse(text);
     let flat = lines.flat();
     let (whole, cutting): (Vec<_>, Vec<_>) = occurrences(flat, &search).into_iter().partition(|range| !cuts_word(flat, range));
-    let exact = || whole.iter().map(|range| exact_hit(flat, range.clone(), &search, &replace)).collect();
-    let rungs: [(How, &dyn Fn() -> Vec<Hit>); 3] = [
-        (How::Exact, &exact),
-        (How::TrailingBlanks, &|| line_hits(flat, &search, &replace, |file, search| trailing(file, search, &replace))),
-        (How::Indentation, &|| line_hits(flat, &search, &replace, |file, search| indented(file, search, &replace))),
-    ];
-    for (how, rung) in rungs {
-        let hits = rung();
+    if !whole.is_empty() {
+        let range = choose(flat, whole, |range| range.start, edit.occurrence)?;
+        return apply(text, &lines, How::Exact, exact_hit(flat, range, &search, &replace));
+    }
+    for (how, fit) in [(How::TrailingBlanks, trailing as Fit), (How::Indentation, indented)] {
+        let hits = line_hits(flat, &search, &replace, fit);
         if !hits.is_empty() {
-            let hit = choose(&lines, hits, edit.occurrence)?;
+            let hit = choose(flat, hits, |hit| hit.range.start, edit.occurrence)?;
             return apply(text, &lines, how, hit);
         }
     }
@@ -112,13 +115,22 @@ pub fn place(text: &str, edit: &Edit) -> Result<Applied, Refusal> {
     }
 }
 
-fn choose(lines: &Lines, mut hits: Vec<Hit>, occurrence: Option<usize>) -> Result<Hit, Refusal> {
-    let numbers = |hits: &[Hit]| hits.iter().map(|h| lines.number(h.range.start)).collect();
+/// Picks the place that is meant from those found, of which there is one at least, in the order of the text.
+fn choose<T>(flat: &str, mut hits: Vec<T>, start: impl Fn(&T) -> usize, occurrence: Option<usize>) -> Result<T, Refusal> {
+    let lines = || {
+        // Each newline is counted once: a search for `}` has a hit on every other line.
+        let (mut line, mut counted) = (1, 0);
+        let numbers = hits.iter().map(start).map(|at| {
+            line += flat[counted..at].matches('\n').count();
+            counted = at;
+            line
+        });
+        numbers.collect()
+    };
     match occurrence {
-        Some(asked) if asked == 0 || asked > hits.len() => Err(Refusal::NoSuchOccurrence { asked, lines: numbers(&hits) }),
-        Some(asked) => Ok(hits.swap_remove(asked - 1)),
-        None if hits.len() > 1 => Err(Refusal::Ambiguous { lines: numbers(&hits) }),
-        None => Ok(hits.swap_remove(0)),
+        Some(asked) if asked == 0 || asked > hits.len() => Err(Refusal::NoSuchOccurrence { asked, lines: lines() }),
+        None if hits.len() > 1 => Err(Refusal::Ambiguous { lines: lines() }),
+        picked => Ok(hits.swap_remove(picked.unwrap_or(1) - 1)),
     }
 }
 
@@ -225,14 +237,17 @@ fn exact_hit(flat: &str, range: Range<usize>, search: &str, replace: &str) -> Hi
     }
 }
 
-/// Tries the search as whole lines at every line of the text; `fit` gives the new lines for a window that matches.
-fn line_hits(flat: &str, search: &str, replace: &str, fit: impl Fn(&[&str], &[&str]) -> Option<Vec<String>>) -> Vec<Hit> {
+/// Gives the new lines for a window of the file's lines, when the search's lines match it.
+type Fit = fn(&[&str], &[&str], &str) -> Option<Vec<String>>;
+
+/// Tries the search as whole lines at every line of the text.
+fn line_hits(flat: &str, search: &str, replace: &str, fit: Fit) -> Vec<Hit> {
     let wanted: Vec<&str> = search.strip_suffix('\n').unwrap_or(search).split('\n').collect();
     let file: Vec<&str> = flat.strip_suffix('\n').unwrap_or(flat).split('\n').collect();
     let mut hits = Vec::new();
     let mut start = 0;
     for (at, window) in file.windows(wanted.len()).enumerate() {
-        if let Some(new) = fit(window, &wanted) {
+        if let Some(new) = fit(window, &wanted, replace) {
             let length = window.iter().map(|l| l.len() + 1).sum::<usize>();
             let content = (start + length - 1).min(flat.len());
             let end = if search.ends_with('\n') { (content + 1).min(flat.len()) } else { content };

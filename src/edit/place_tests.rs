@@ -41,6 +41,20 @@ fn a_rung_with_two_hits_ends_the_climb() {
 }
 
 #[test]
+fn an_empty_file_has_one_place() {
+    check("", "", "a\n", Ok((How::Exact, "a\n")));
+    check("\n", "\n", "a\n", Ok((How::Exact, "a\n")));
+}
+
+#[test]
+fn many_places_are_refused_in_linear_time() {
+    let lines = 200_000;
+    let text = "}\n".repeat(lines);
+    check(&text, "}", "]", Err(Refusal::Ambiguous { lines: (1..=lines).collect() }));
+    check(&"a=1;".repeat(lines), "=1;", "", Err(Refusal::Ambiguous { lines: vec![1; lines] }));
+}
+
+#[test]
 fn occurrence_picks_the_nth() {
     let nth = |n| place("a;\nb;\na;\n", &Edit { occurrence: Some(n), ..edit("a;", "c;") }).map(|a| (a.line, a.text));
     assert_eq!(nth(2), Ok((3, "a;\nb;\nc;\n".to_owned())));
@@ -51,6 +65,7 @@ fn occurrence_picks_the_nth() {
 #[test]
 fn refusals_say_which() {
     check("a\n", " \n", "b", Err(Refusal::Blank));
+    check("\n", "", "\n", Err(Refusal::NoChange));
     check("a\r\n", "a\r\n", "a\n", Err(Refusal::NoChange));
     check("a\nb\n", "a\nb\n", "a\n// ... existing code ...\n", Err(Refusal::Elided { mark: "// ... existing code ...".into() }));
     check("x\ntimeout = 30\n", "timeout = 3", "timeout = 5", Err(Refusal::CutsWord { line: 2 }));
