@@ -56,7 +56,7 @@ pub fn delete(root: &Root, written: &str) -> Result<RepoPath, ApplyError> {
 pub enum Step {
     Write {
         path: String,
-        content: String,
+        content: Vec<u8>,
     },
     Delete {
         path: String,
@@ -88,20 +88,30 @@ pub fn all(root: &Root, steps: &[Step]) -> Result<(), ApplyError> {
 fn take(root: &Root, step: &Step) -> Result<Step, ApplyError> {
     match step {
         Step::Write { path, content } => {
-            let before = fs::read_to_string(door(root, path)?.1).ok();
-            write(root, path, content.as_bytes())?;
+            let before = content_of(root, path)?;
+            write(root, path, content)?;
             let path = path.clone();
             Ok(before.map_or(Step::Delete { path: path.clone() }, |content| Step::Write { path, content }))
         }
         Step::Delete { path } => {
-            let content = fs::read_to_string(door(root, path)?.1).unwrap_or_default();
+            let before = content_of(root, path)?;
             delete(root, path)?;
-            Ok(Step::Write { path: path.clone(), content })
+            Ok(Step::Write { path: path.clone(), content: before.unwrap_or_default() })
         }
         Step::Move { from, to } => {
             rename(root, from, to)?;
             Ok(Step::Move { from: to.clone(), to: from.clone() })
         }
+    }
+}
+
+/// What stands in a file; `None` where there is none. What cannot be read could not be put back.
+fn content_of(root: &Root, written: &str) -> Result<Option<Vec<u8>>, ApplyError> {
+    let (path, target) = door(root, written)?;
+    match fs::read(target) {
+        Ok(content) => Ok(Some(content)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ApplyError::Io { path, source }),
     }
 }
 
@@ -290,7 +300,12 @@ mod tests {
             (fs::read_to_string(at("a")).unwrap().as_str(), at("sub/b").exists(), at("new").exists()),
             ("a", false, false)
         );
-        fs::write(at("old"), "o").unwrap();
+        fs::write(at("old"), b"\xff").unwrap();
+        let write_old = Step::Write { path: "old".into(), content: b"o".to_vec() };
+        for taken in [write_old, Step::Delete { path: "old".into() }] {
+            assert!(all(&project.root, &[taken, Step::Delete { path: "missing".into() }]).is_err());
+            assert_eq!(fs::read(at("old")).unwrap(), b"\xff", "what is no text is put back as well");
+        }
         all(&project.root, &steps("old")).unwrap();
         assert_eq!(
             (fs::read_to_string(at("sub/b")).unwrap().as_str(), at("a").exists(), at("old").exists()),

@@ -33,6 +33,8 @@ pub enum PatchError {
     CutOff,
     #[error("line `{0}` belongs to no file")]
     Stray(String),
+    #[error("`{0}` changes no lines: renames alone, modes and binary files are not applied")]
+    NoLines(String),
     #[error("the change of `{0}` is empty")]
     Empty(String),
 }
@@ -93,6 +95,13 @@ fn unified(lines: &[&str]) -> Result<Vec<FileChange>, PatchError> {
     let headers: Vec<usize> = (0..lines.len().saturating_sub(1))
         .filter(|&i| lines[i].starts_with("--- ") && lines[i + 1].starts_with("+++ "))
         .collect();
+    let git: Vec<usize> = (0..lines.len()).filter(|&i| lines[i].starts_with("diff --git ")).collect();
+    for (at, &section) in git.iter().enumerate() {
+        let end = git.get(at + 1).copied().unwrap_or(lines.len());
+        if !headers.iter().any(|header| (section..end).contains(header)) {
+            return Err(PatchError::NoLines(lines[section].to_owned()));
+        }
+    }
     let mut changes = Vec::new();
     for (at, &header) in headers.iter().enumerate() {
         let (old, new) = (file_name(&lines[header][4..], "a/"), file_name(&lines[header + 1][4..], "b/"));
@@ -231,6 +240,9 @@ mod tests {
     fn what_is_no_whole_patch_is_refused() {
         assert_eq!(parse("please change x"), Err(PatchError::NoPatch));
         assert_eq!(parse("*** Begin Patch\n*** Update File: x\n@@\n-a\n+"), Err(PatchError::CutOff));
+        let renamed =
+            "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\ndiff --git a/m b/k\nsimilarity index 100%\nrename from m\nrename to k\n";
+        assert_eq!(parse(renamed), Err(PatchError::NoLines("diff --git a/m b/k".into())));
         assert_eq!(parse("*** Begin Patch\n-a\n*** End Patch"), Err(PatchError::Stray("-a".into())));
         assert_eq!(parse("*** Begin Patch\n*** Update File: x\n*** End Patch"), Err(PatchError::Empty("x".into())));
     }

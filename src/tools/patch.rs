@@ -84,7 +84,7 @@ impl Plan {
     }
 
     fn write(&mut self, path: RepoPath, kind: ChangeKind, before: String, after: String) {
-        self.steps.push(Step::Write { path: path.as_str().to_owned(), content: after.clone() });
+        self.steps.push(Step::Write { path: path.as_str().to_owned(), content: after.clone().into_bytes() });
         self.changes.entry(path.clone()).or_insert(kind);
         self.texts.entry(path).or_insert((before, String::new())).1 = after;
     }
