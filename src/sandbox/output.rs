@@ -2,12 +2,13 @@
 
 use crate::text::clip;
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The most bytes that a log takes: a command that never stops printing must not fill the disk.
-const LOG_LIMIT: u64 = 64 << 20;
+pub const LOG_LIMIT: u64 = 64 << 20;
 
 /// What is kept of a command's output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,9 +107,10 @@ impl Captured {
 
 fn begin(path: &Path, parts: [&[u8]; 3]) -> std::io::Result<File> {
     if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     }
-    let mut file = File::create(path)?;
+    // Like a session: what a command prints is nobody else's to read.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     for part in parts {
         file.write_all(part)?;
     }

@@ -1,4 +1,5 @@
 use crate::sandbox::process::{Command, Finished, Line, SpawnError, run};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -95,7 +96,9 @@ fn long_output_is_cut_in_the_middle_and_whole_in_the_log() {
     let done = finish(&command);
     let text = done.output.text();
     assert!(text.starts_with("1\n2\n") && text.ends_with("19999\n20000\n") && text.len() < 8_100);
-    let log = std::fs::read_to_string(done.output.log.unwrap()).unwrap();
+    let log = done.output.log.unwrap();
+    assert_eq!(std::fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
+    let log = std::fs::read_to_string(log).unwrap();
     assert_eq!((log.len() as u64, log.lines().count()), (done.output.total, 20_000));
 }
 

@@ -1,6 +1,7 @@
 //! `run`: a command in the project's root, its end in one line, its output bounded.
 
 use crate::protocol::tool::{ToolAnswer, ToolFailure};
+use crate::sandbox::output::LOG_LIMIT;
 use crate::sandbox::process::{self, Command, Finished, Line, SpawnError};
 use crate::text::plain::plain;
 use crate::tools::{Work, Workbench, failure, seen};
@@ -35,7 +36,7 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
         log: Some(bench.logs.join(format!("run-{:016x}.log", seen::hash(line)))),
     };
     let done = process::run(&command, &bench.cancel).map_err(|e| unstarted(&e))?;
-    Ok(answer(&done, seconds))
+    Ok(answer(&done, seconds, bench.max_seconds))
 }
 
 fn unstarted(error: &SpawnError) -> ToolFailure {
@@ -43,11 +44,12 @@ fn unstarted(error: &SpawnError) -> ToolFailure {
     failure("io", format!("{error}{cause}"), "")
 }
 
-fn answer(done: &Finished, seconds: u64) -> ToolAnswer {
+fn answer(done: &Finished, seconds: u64, most: u64) -> ToolAnswer {
     let (kind, end, hint) = match done {
         Finished { cancelled: true, .. } => ("cancelled", "the command was cancelled".to_owned(), ""),
         Finished { timed_out: true, .. } => {
-            ("timeout", format!("the command was ended after {seconds} seconds"), "Run less at once, or give more seconds.")
+            let hint = if seconds < most { "Run less at once, or give more seconds." } else { "Run less at once." };
+            ("timeout", format!("the command was ended after {seconds} seconds"), hint)
         }
         Finished { code: Some(0), .. } => ("", "exit code 0".to_owned(), ""),
         Finished { code: Some(code), .. } => ("exit", format!("exit code {code}"), ""),
@@ -56,7 +58,8 @@ fn answer(done: &Finished, seconds: u64) -> ToolAnswer {
     let output = plain(&done.output.text());
     let mut text = if output.trim().is_empty() { format!("{end}, no output") } else { format!("{end}\n{}", output.trim_end()) };
     if let Some(log) = &done.output.log {
-        text.push_str(&format!("\n[all {} bytes are in {}: look with grep or tail]", done.output.total, log.display()));
+        let part = if done.output.total > LOG_LIMIT { format!("the first {LOG_LIMIT} of") } else { "all".to_owned() };
+        text.push_str(&format!("\n[{part} {} bytes are in {}: look with grep or tail]", done.output.total, log.display()));
     }
     if !hint.is_empty() {
         text.push_str(&format!("\n{hint}"));

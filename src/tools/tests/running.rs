@@ -25,14 +25,21 @@ fn long_output_names_its_log_and_repeats_itself_exactly() {
 }
 
 #[test]
+fn a_log_that_is_not_whole_says_so() {
+    let mut shop = Shop::new(&[]);
+    let text = shop.ok("run", json!({"command":"yes | head -c 67108866"}));
+    assert!(text.contains("[the first 67108864 of 67108866 bytes are in "), "{}", &text[text.len() - 300..]);
+}
+
+#[test]
 fn the_limit_is_the_workbench_s() {
     let mut shop = Shop::new(&[]);
     shop.bench.max_seconds = 1;
     let (kind, text) = shop.fails("run", json!({"command":"echo begun; sleep 30","seconds":60}));
-    assert_eq!(
-        (kind.as_str(), text.as_str()),
-        ("timeout", "the command was ended after 1 seconds\nbegun\nRun less at once, or give more seconds.")
-    );
+    assert_eq!((kind.as_str(), text.as_str()), ("timeout", "the command was ended after 1 seconds\nbegun\nRun less at once."));
+    shop.bench.max_seconds = 20;
+    let (_, text) = shop.fails("run", json!({"command":"sleep 30","seconds":1}));
+    assert!(text.ends_with("or give more seconds."), "{text}");
 }
 
 #[test]
