@@ -6,6 +6,9 @@ use crate::repo::git::Home;
 use std::fs;
 use std::path::Path;
 
+/// Bytes above which an AGENTS.md is none.
+const NOTES: u64 = 1 << 20;
+
 /// Describes the project at `root`, whose directory in the user's eyes is `known_as` (a copy has its own place). The listing is
 /// of names only, sorted, hidden ones left out: the same tree gives the same words.
 pub fn look(root: &Root, known_as: &Path, test: Option<String>) -> Environment {
@@ -25,8 +28,18 @@ pub fn look(root: &Root, known_as: &Path, test: Option<String>) -> Environment {
         branch: Home::discover(known_as).and_then(|home| home.branch()),
         entries,
         test,
-        notes: fs::read(root.as_path().join("AGENTS.md")).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        notes: notes(root),
     }
+}
+
+/// The project's AGENTS.md: a file inside it, of a size that somebody may have written.
+fn notes(root: &Root) -> Option<String> {
+    let (_, full) = root.resolve("AGENTS.md").ok()?;
+    let metadata = full.metadata().ok()?;
+    if !metadata.is_file() || metadata.len() > NOTES {
+        return None;
+    }
+    Some(String::from_utf8_lossy(&fs::read(full).ok()?).into_owned())
 }
 
 #[cfg(test)]
@@ -34,6 +47,24 @@ mod tests {
     use crate::context::environment::look;
     use crate::path::Root;
     use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn notes_are_a_file_of_the_project_and_of_some_size() {
+        let held = tempfile::tempdir().unwrap();
+        let (dir, outside) = (held.path().join("shop"), held.path().join("secret"));
+        fs::create_dir(&dir).unwrap();
+        fs::write(&outside, "secret").unwrap();
+        let (agents, notes) = (dir.join("AGENTS.md"), || look(&Root::open(&dir).unwrap(), &dir, None).notes);
+        symlink(&outside, &agents).unwrap();
+        assert_eq!(notes(), None, "a link out of the project");
+        fs::remove_file(&agents).unwrap();
+        fs::write(dir.join("CLAUDE.md"), "Use tabs.").unwrap();
+        symlink("CLAUDE.md", &agents).unwrap();
+        assert_eq!(notes().as_deref(), Some("Use tabs."), "a link within it");
+        fs::File::create(&agents).unwrap().set_len(8 << 30).unwrap();
+        assert_eq!(notes(), None, "8 GiB");
+    }
 
     #[test]
     fn a_project_is_described_by_its_root() {
