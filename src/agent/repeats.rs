@@ -1,7 +1,8 @@
 //! Calls made again and again: the same name, the same arguments, the same result.
 //!
 //! Two are allowed, since a second look costs little; the third and fourth are refused, the fifth ends the run. An edit that
-//! worked makes every result worth asking for again, a command makes every reading so.
+//! worked makes every result worth asking for again, and so does a command that has not been run like this before: it may have
+//! changed anything. A command that only says again what it said makes the readings so.
 
 use crate::protocol::tool::ToolAnswer;
 use crate::tools::{CheckedCall, Effect};
@@ -55,12 +56,17 @@ impl Repeats {
 
     /// Notes that a call was performed and what came of it.
     pub fn performed(&mut self, call: &CheckedCall, answer: &ToolAnswer) {
+        let result = steady(&answer.text);
         match call.effect {
             Effect::Edit if answer.ok => return self.records.clear(),
-            Effect::Run => self.records.retain(|record| record.call.effect != Effect::Read),
+            Effect::Run => {
+                self.records.retain(|record| record.call.effect != Effect::Read);
+                if !self.records.iter().any(|record| record.is_of(call) && record.result == result) {
+                    self.records.iter_mut().for_each(|record| record.times = 0);
+                }
+            }
             Effect::Edit | Effect::Read => {}
         }
-        let result = steady(&answer.text);
         match self.records.iter_mut().find(|record| record.is_of(call)) {
             Some(record) if record.result == result => record.times += 1,
             Some(record) => (record.result, record.times) = (result, 1),
@@ -150,8 +156,23 @@ mod tests {
         assert!(fresh_after(Effect::Run, Effect::Edit, true));
         assert!(!fresh_after(Effect::Run, Effect::Edit, false), "an edit that failed changed nothing");
         assert!(fresh_after(Effect::Read, Effect::Run, false), "a command may have changed files");
-        assert!(!fresh_after(Effect::Run, Effect::Run, true));
+        assert!(fresh_after(Effect::Run, Effect::Run, true), "a new command may have changed files");
         assert!(!fresh_after(Effect::Read, Effect::Read, true));
+    }
+
+    #[test]
+    fn commands_in_turn_that_say_nothing_new_are_caught() {
+        let mut repeats = Repeats::default();
+        let commands = ["ls", "pwd"].map(|name| call(name, Effect::Run));
+        let performed = (0..10).filter(|at| {
+            let command = &commands[at % 2];
+            let fresh = repeats.judge(command) == Again::Fresh;
+            if fresh {
+                repeats.performed(command, &ToolAnswer::done("same"));
+            }
+            fresh
+        });
+        assert_eq!(performed.count(), 5);
     }
 
     #[test]
