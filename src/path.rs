@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
 /// A path relative to the project's root: `/`-separated, never absolute, no `.` or `..`, empty for the root itself.
@@ -30,6 +30,10 @@ impl RepoPath {
 
 impl fmt::Display for RepoPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A name may hold a newline, and must not begin a line of its own where paths are listed.
+        if self.0.contains(char::is_control) {
+            return self.0.chars().try_for_each(|c| if c.is_control() { c.escape_default().fmt(f) } else { f.write_char(c) });
+        }
         f.write_str(if self.0.is_empty() { "." } else { &self.0 })
     }
 }
@@ -39,7 +43,7 @@ impl fmt::Display for RepoPath {
 pub enum PathError {
     #[error("`{0}` is outside the project")]
     Outside(String),
-    #[error("`{0}` leads outside the project through a symlink")]
+    #[error("`{0}` leads outside the project, or nowhere, through a symlink")]
     Escapes(String),
     #[error("a path contains a NUL byte")]
     Nul,

@@ -111,7 +111,8 @@ impl Tool {
                 format!("there is no argument `{}`{at}", unexpected.join("`, `"))
             }
             ValidationErrorKind::Required { property } => format!("`{}` is missing{at}", property.as_str().unwrap_or_default()),
-            _ => format!("{error}{at}"),
+            // The value itself may be a whole file.
+            _ => error.masked_with(format!("`{}`", place.trim_start_matches('/'))).to_string(),
         }
     }
 }

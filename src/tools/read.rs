@@ -1,7 +1,7 @@
 //! `read`: a file's lines as they stand, so that an edit can copy them, or a directory's names.
 
 use crate::protocol::tool::ToolAnswer;
-use crate::repo::walk::{self, Kind};
+use crate::repo::walk::{self, Found, Kind};
 use crate::text::clip;
 use crate::tools::{Work, Workbench, failure, seen};
 use serde::Deserialize;
@@ -25,6 +25,7 @@ pub(crate) struct Arguments {
 pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
     let place = seen::locate(bench, &arguments.path)?;
     if place.full.is_dir() {
+        seen::open(bench, &place)?;
         return Ok(listing(bench, &place));
     }
     let file = seen::load(bench, &arguments.path)?;
@@ -36,7 +37,7 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
         return Err(failure(
             "range",
             format!("`{path}` has {total} lines: {start} to {} is no part of it", arguments.end.unwrap_or(total)),
-            "",
+            format!("Give a start from 1 to {total} and an end that is not below it."),
         ));
     }
     let mut body = String::new();
@@ -66,10 +67,12 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
 }
 
 fn listing(bench: &Workbench, place: &seen::Place) -> ToolAnswer {
+    // As the path is shown: a newline in it is no new line.
+    let name = |found: &Found| found.path.to_string().rsplit('/').next().unwrap_or_default().to_owned();
     let names: Vec<String> = walk::list(&bench.root, &place.full)
         .map(|found| match found.kind {
-            Kind::Directory => format!("{}/", found.path.name()),
-            Kind::File | Kind::Symlink => found.path.name().to_owned(),
+            Kind::Directory => format!("{}/", name(&found)),
+            Kind::File | Kind::Symlink => name(&found),
         })
         .collect();
     let mut text = format!("{} has {} entries, ignored files left out\n", place.path, names.len());

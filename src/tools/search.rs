@@ -54,6 +54,8 @@ struct FileHits {
 #[derive(Default)]
 struct Tally {
     hits: Vec<FileHits>,
+    /// Lines of them.
+    kept: usize,
     searched: usize,
     binary: Vec<String>,
     large: Vec<String>,
@@ -62,10 +64,7 @@ struct Tally {
 pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
     let (matcher, literal) = matcher(&arguments.pattern)?;
     let place = seen::locate(bench, arguments.path.as_deref().unwrap_or("."))?;
-    if !place.full.exists() {
-        // Words the failure with what is there instead.
-        seen::load(bench, place.path.as_str())?;
-    }
+    seen::open(bench, &place)?;
     let glob = arguments.glob.as_deref().filter(|g| !g.trim().is_empty());
     let glob = glob
         .map(|g| Glob::new(&bench.root, g))
@@ -78,11 +77,15 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
         .after_context(arguments.context)
         .build();
     let mut tally = Tally::default();
-    for found in walk::files(&bench.root, &place.full).filter(|f| glob.as_ref().is_none_or(|g| g.matches(&f.path))) {
+    for found in walk::files(&bench.root, &place.full) {
         if bench.cancel.is_cancelled() {
             return Err(failure("cancelled", "the search was cancelled", ""));
         }
-        tally.file(&mut searcher, &matcher, &found, per_file);
+        if glob.as_ref().is_none_or(|g| g.matches(&found.path)) {
+            // What has no room in the answer is counted only.
+            let kept = if arguments.mode == Show::Content && tally.kept < LINES { per_file } else { 0 };
+            tally.file(&mut searcher, &matcher, &found, kept);
+        }
     }
     Ok(ToolAnswer::done(tally.words(arguments, literal)))
 }
@@ -119,6 +122,7 @@ impl Tally {
         if sink.binary {
             self.binary.push(found.path.to_string());
         } else if sink.hits.matches > 0 {
+            self.kept += sink.hits.lines.len();
             self.hits.push(sink.hits);
         }
     }
@@ -216,7 +220,7 @@ impl Sink for Lines {
     }
 
     fn context(&mut self, _: &Searcher, context: &SinkContext<'_>) -> io::Result<bool> {
-        if self.hits.matches <= self.per_file && self.hits.lines.len() < LINES {
+        if self.per_file > 0 && self.hits.matches <= self.per_file && self.hits.lines.len() < LINES {
             self.keep(context.line_number(), false, context.bytes());
         }
         Ok(true)

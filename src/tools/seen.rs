@@ -48,6 +48,16 @@ fn outside(bench: &Workbench, written: &str, error: &PathError) -> ToolFailure {
     failure(if matches!(error, PathError::Io(..)) { "io" } else { "outside" }, error.to_string(), hint)
 }
 
+/// Fails, in words, unless a file or directory that can be opened stands at the place.
+pub(crate) fn open(bench: &Workbench, place: &Place) -> Result<(), ToolFailure> {
+    let opened = match place.full.metadata() {
+        Ok(metadata) if metadata.is_dir() => place.full.read_dir().map(drop),
+        Ok(metadata) if metadata.is_file() => std::fs::File::open(&place.full).map(drop),
+        _ => return load(bench, place.path.as_str()).map(drop),
+    };
+    opened.map_err(|e| missing(bench, place.path.as_str(), &place.path, &e))
+}
+
 /// Loads a text file.
 pub(crate) fn load(bench: &Workbench, written: &str) -> Result<File, ToolFailure> {
     let Place { path, full } = locate(bench, written)?;

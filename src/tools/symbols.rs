@@ -43,16 +43,16 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
         ));
     }
     let place = seen::locate(bench, arguments.path.as_deref().unwrap_or("."))?;
-    if !place.full.exists() {
-        // Words the failure with what is there instead.
-        seen::load(bench, place.path.as_str())?;
-    }
+    seen::open(bench, &place)?;
     let files: Vec<(Language, Found)> = walk::files(&bench.root, &place.full)
         .filter(|found| found.bytes <= LARGEST)
         .filter_map(|found| Some((Language::of(&found.path)?, found)))
         .collect();
     if files.is_empty() {
-        return Ok(ToolAnswer::done(format!("no file at `{}` is in a language that symbols knows; use search", place.path)));
+        return Ok(ToolAnswer::done(format!(
+            "no file at `{}` is in a language that symbols knows, or it is too large; use search",
+            place.path
+        )));
     }
     let mut hunt = Hunt { tagger: Tagger::default(), left: PARSED, found: Vec::new(), cut: 0 };
     let mut without = Vec::new();
@@ -115,6 +115,9 @@ impl Hunt {
         for (_, path, symbol) in self.found.iter().take(SHOWN) {
             let signature = clip::prefix(&symbol.signature, SIGNATURE);
             let _ = writeln!(text, "{path}:{} {} {}: {signature}", symbol.line, symbol.kind, symbol.name);
+        }
+        if total == 0 {
+            text.push_str("[nothing is defined by that name here: use search]\n");
         }
         if total > SHOWN {
             let _ = writeln!(text, "[{SHOWN} of {total} shown: narrow with a longer query or a path]");

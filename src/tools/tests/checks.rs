@@ -85,7 +85,7 @@ fn refusals_say_what_to_send() {
         ("read", r#"{"path":"a","offset":3}"#, "no argument `offset` It takes {path: string, start?: integer, end?: integer}."),
         ("read", "{}", "`path` is missing"),
         ("read", "", "`path` is missing"),
-        ("read", r#"{"path":"a","start":"ten"}"#, "in `start`"),
+        ("read", r#"{"path":"a","start":"ten"}"#, "was not run: `start` is not of type \"integer\" It takes"),
         ("read", r#"{"path" "a"}"#, "line 1 column 9"),
         ("read", "[1]", "not a JSON object"),
         ("read", r#"{"path":"a","#, "cut off after 12 bytes and was not run Send the whole call again"),

@@ -135,3 +135,18 @@ fn a_link_inside_the_project_is_the_file_it_points_at() {
     assert_eq!(shop.file("real.rs"), "fn c() {}\n");
     assert!(shop.bench.root.as_path().join("link.rs").symlink_metadata().unwrap().is_symlink());
 }
+
+#[test]
+fn what_is_no_file_is_named_and_not_waited_for() {
+    let mut shop = Shop::new(&[("a\nb.rs", "fn a() {}\n")]);
+    let _listener = std::os::unix::net::UnixListener::bind(shop.bench.root.as_path().join("socket")).unwrap();
+    for (tool, arguments) in [
+        ("read", json!({"path":"socket"})),
+        ("search", json!({"pattern":"a","path":"socket"})),
+        ("symbols", json!({"path":"socket"})),
+    ] {
+        assert_eq!(shop.fails(tool, arguments).0, "not_a_file", "{tool}");
+    }
+    assert_eq!(shop.ok("read", json!({"path":"."})), ". has 1 entries, ignored files left out\na\\nb.rs\n");
+    assert_eq!(shop.ok("search", json!({"pattern":"fn"})), "1 matching lines in 1 of 1 files\na\\nb.rs\n1: fn a() {}\n");
+}
