@@ -8,7 +8,7 @@ use crate::protocol::message::{Call, Message};
 use crate::protocol::tool::ToolFailure;
 use crate::protocol::turn::Stop;
 use crate::tools::CheckedCall;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 /// Characters of broken arguments that are quoted to the model.
@@ -68,6 +68,7 @@ pub fn take(calls: Vec<Call>, stop: Stop, ids: &mut Ids) -> Vec<Taken> {
     let mut taken = Vec::with_capacity(calls.len());
     for (at, Call { id, name, arguments }) in calls.into_iter().enumerate() {
         let id = ids.unique(id);
+        let arguments = unwrapped(arguments);
         let unfinished = at == last && stop != Stop::End;
         let (arguments, fault) = match fault(&arguments, unfinished) {
             None if arguments.trim().is_empty() => ("{}".into(), None),
@@ -77,6 +78,12 @@ pub fn take(calls: Vec<Call>, stop: Stop, ids: &mut Ids) -> Vec<Taken> {
         taken.push(Taken { call: Call { id, name, arguments }, fault });
     }
     taken
+}
+
+/// Arguments that were encoded twice: the object inside the string was meant.
+fn unwrapped(arguments: String) -> String {
+    let inner = serde_json::from_str::<String>(&arguments).ok();
+    inner.filter(|inner| serde_json::from_str::<Map<String, Value>>(inner).is_ok()).unwrap_or(arguments)
 }
 
 fn fault(arguments: &str, unfinished: bool) -> Option<Fault> {
@@ -163,6 +170,13 @@ mod tests {
             assert_eq!(found, kind, "{arguments}");
             assert!(text.contains(arguments), "{text}");
         }
+    }
+
+    #[test]
+    fn arguments_that_were_encoded_twice_are_unwrapped() {
+        let taken = taken(r#""{\"path\":\"a\"}""#, Stop::End);
+        assert!(taken.fault.is_none());
+        assert_eq!(taken.call.arguments, r#"{"path":"a"}"#);
     }
 
     #[test]

@@ -70,8 +70,6 @@ impl Tool {
     fn parse_json(&self, raw: &str) -> Result<Value, ToolFailure> {
         let raw = if raw.trim().is_empty() { "{}" } else { raw };
         match serde_json::from_str(raw) {
-            // Encoded twice: what is inside the string was meant.
-            Ok(Value::String(inner)) => Ok(serde_json::from_str(&inner).unwrap_or(Value::String(inner))),
             Ok(value) => Ok(value),
             Err(e) if e.is_eof() => Err(ToolFailure {
                 kind: "arguments".into(),
