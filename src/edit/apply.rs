@@ -4,10 +4,11 @@
 
 use crate::path::{PathError, RepoPath, Root};
 use crate::protocol::tool::ChangeKind;
-use std::fs::{self, Permissions};
+use std::fs::{self, Metadata, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why a file was not written or deleted.
 #[derive(Debug, thiserror::Error)]
@@ -29,13 +30,13 @@ pub fn write(root: &Root, written: &str, content: &[u8]) -> Result<(RepoPath, Ch
     let (path, target) = door(root, written)?;
     let io = |source| ApplyError::Io { path: path.clone(), source };
     let existing = match fs::metadata(&target) {
-        Ok(metadata) if metadata.is_file() => Some(metadata.permissions()),
+        Ok(metadata) if metadata.is_file() => Some(metadata),
         Ok(_) => return Err(ApplyError::NotAFile(path)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(io(e)),
     };
     let change = if existing.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
-    replace(&target, content, existing).map_err(io)?;
+    replace(&target, content, existing.as_ref()).map_err(io)?;
     Ok((path, change))
 }
 
@@ -190,14 +191,19 @@ fn is_git(path: &Path) -> bool {
     path.components().any(|c| c.as_os_str().eq_ignore_ascii_case(".git"))
 }
 
-fn replace(target: &Path, content: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+fn replace(target: &Path, content: &[u8], existing: Option<&Metadata>) -> io::Result<()> {
     let dir = target.parent().ok_or(io::ErrorKind::NotFound)?;
     fs::create_dir_all(dir)?;
     // 0666 less the umask: what a new file of the user's would have.
     let mut file = tempfile::Builder::new().prefix(".agent-").permissions(Permissions::from_mode(0o666)).tempfile_in(dir)?;
     file.write_all(content)?;
-    if let Some(permissions) = permissions {
-        file.as_file().set_permissions(permissions)?;
+    if let Some(existing) = existing {
+        file.as_file().set_permissions(existing.permissions())?;
+        // Caches that compare whole seconds and sizes (Python's) would take two versions of one second for the same.
+        let written = file.as_file().metadata()?;
+        if written.mtime() <= existing.mtime() {
+            file.as_file().set_modified(existing.modified()? + Duration::from_secs(1))?;
+        }
     }
     file.as_file().sync_all()?;
     file.persist(target)?;
@@ -210,7 +216,7 @@ mod tests {
     use crate::path::Root;
     use crate::protocol::tool::ChangeKind;
     use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
     use std::path::Path;
 
     struct Project {
@@ -278,6 +284,17 @@ mod tests {
         assert_eq!(fs::read(&script).unwrap(), b"new");
         assert_eq!(fs::metadata(&script).unwrap().permissions().mode() & 0o777, 0o750);
         assert!(link.symlink_metadata().unwrap().is_symlink());
+    }
+
+    #[test]
+    fn each_version_of_a_file_has_a_second_of_its_own() {
+        let project = project();
+        let second = |content: &[u8]| {
+            write(&project.root, "a.py", content).unwrap();
+            fs::metadata(project.root.as_path().join("a.py")).unwrap().mtime()
+        };
+        let seconds = [second(b"1"), second(b"2"), second(b"3")];
+        assert!(seconds.is_sorted_by(|a, b| a < b), "{seconds:?}");
     }
 
     #[test]
