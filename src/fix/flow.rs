@@ -3,11 +3,12 @@
 use crate::agent::Report;
 use crate::agent::limits::{Cost, Limits, Spent};
 use crate::fix::attempt::{Setting, Sink, Work, learn, task};
+use crate::fix::bent::{bent_tests, is_test};
 use crate::fix::checks::{TestJob, TestRun, Tests, succeeds};
 use crate::fix::detect::detect;
 use crate::fix::keep::{self, Side};
 use crate::fix::output::{Output, Status, TestReport, chain, commit_message};
-use crate::fix::verdict::{Evidence, Verdict, bent_tests, is_test, judge};
+use crate::fix::verdict::{Evidence, Verdict, judge};
 use crate::fix::{FixError, Wish};
 use crate::hint::Hint;
 use crate::prompts::{FixLesson, FixOpening, TestOutcome};
@@ -221,17 +222,17 @@ impl Flow<'_> {
         changes: &[FileChange],
         command: &str,
     ) -> Result<Option<i32>, FixError> {
-        let bent = bent_tests(changes);
+        let bent = bent_tests(workspace, changes)?;
         if bent.is_empty() || changes.iter().all(|change| is_test(&change.path)) {
             return Ok(None);
         }
+        // Tests that cannot be put back, or not as the attempt left them, vouch for nothing.
         if keep::put(workspace, tree.root(), &bent, Side::Before).is_err() {
-            return Ok(None);
+            return Ok(Some(1));
         }
         let run = self.verify(tree, command).await;
         let back = keep::put(workspace, tree.root(), &bent, Side::After);
         let code = run?.code;
-        // Tests that cannot be put back as the attempt left them vouch for nothing.
         Ok(Some(if back.is_ok() { code } else { 1 }))
     }
 

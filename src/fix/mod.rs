@@ -4,6 +4,7 @@
 //! fail, let the loop work on a copy, see the command again, judge, and only then touch the user's tree.
 
 pub mod attempt;
+mod bent;
 pub mod checks;
 pub mod detect;
 mod flow;

@@ -1,7 +1,5 @@
 //! What an attempt proves: pure, evidence in, verdict out.
 
-use crate::repo::git::FileChange;
-
 /// What is known of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
@@ -44,26 +42,9 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     }
 }
 
-/// Whether a path is a test by the customs of some language. Tests inside source files are not seen.
-pub fn is_test(path: &str) -> bool {
-    let (dirs, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let stem = name.split('.').next().unwrap_or_default();
-    dirs.split('/').any(|dir| ["test", "tests", "__tests__", "spec", "specs", "testdata"].contains(&dir))
-        || stem.starts_with("test_")
-        || ["_test", "_tests", "_spec"].iter().any(|end| stem.ends_with(end))
-        || [".test.", ".spec."].iter().any(|part| name.contains(part))
-        || ["Test.java", "Tests.java", "Test.kt"].iter().any(|end| name.ends_with(end))
-        || ["conftest.py", "pytest.ini", "tests.py", "tests.rs"].contains(&name)
-}
-
-/// The tests among the changes that were there before.
-pub fn bent_tests(changes: &[FileChange]) -> Vec<FileChange> {
-    changes.iter().filter(|change| change.before.is_some() && is_test(&change.path)).cloned().collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::fix::verdict::{Evidence, Verdict, is_test, judge};
+    use crate::fix::verdict::{Evidence, Verdict, judge};
 
     /// `before after old_tests changed tests`, `-` for none, and the first letter of the verdict with its reason's last word.
     fn check(evidence: &str, expected: &str) {
@@ -99,17 +80,5 @@ mod tests {
         check("- - - 1 0", "unverified run");
         check("- - - 0 0", "unfixed changed");
         check("1 0 - 0 0", "unfixed changed");
-    }
-
-    #[test]
-    fn tests_are_known_by_their_names() {
-        for path in
-            ["tests/a.rs", "pkg/test_x.py", "a/x_test.go", "ui/__tests__/b.js", "b.spec.ts", "AppTest.java", "conftest.py"]
-        {
-            assert!(is_test(path), "{path}");
-        }
-        for path in ["src/lib.rs", "contest.py", "latest/x.py", "src/testing.rs", "attest.go", "spectrum.js"] {
-            assert!(!is_test(path), "{path}");
-        }
     }
 }

@@ -239,6 +239,11 @@ impl Workspace {
         Ok(changes)
     }
 
+    /// Keeps bytes that are in neither, so that an entry can name them.
+    pub fn keep(&self, bytes: &[u8]) -> Result<BlobId, ScratchError> {
+        Ok(self.store()?.put(bytes)?)
+    }
+
     /// Gives the bytes of an entry of the start state or of a change.
     pub fn bytes(&self, entry: Entry) -> Result<Vec<u8>, ScratchError> {
         Ok(self.store()?.get(entry.id)?)
