@@ -206,15 +206,15 @@ fn best(places: &Places) -> Result<Installed, BootError> {
 /// Gives the engine that was chosen. Nothing is started, loaded or connected yet. `need` is what a model's file must hold.
 pub fn engine(ground: &Ground, choice: Choice, need: Need) -> Result<Box<dyn Engine>, BootError> {
     let settings = &ground.resolved.settings;
-    Ok(match choice {
-        Choice::Replay(file) => Box::new(replay(&file)?),
-        Choice::Endpoint { url, model } => {
+    Ok(match (choice, need) {
+        (Choice::Replay(file), _) => Box::new(replay(&file)?),
+        (Choice::Endpoint { url, model }, _) => {
             let api_key = std::env::var(&settings.api_key_env).ok().filter(|key| !key.is_empty());
             Box::new(Endpoint::new(EndpointSettings { url, model, api_key })?)
         }
-        Choice::Llama { .. } if !cfg!(feature = "llama") => return Err(BootError::Unbuilt),
-        Choice::Llama { model } if need == Need::Tokenizer => tokenizer(&model)?,
-        Choice::Llama { model } => Box::new(LlamaEngine::new(ClientSettings {
+        (Choice::Llama { .. }, _) if !cfg!(feature = "llama") => return Err(BootError::Unbuilt),
+        (Choice::Llama { model }, Need::Tokenizer) => tokenizer(&model)?,
+        (Choice::Llama { model }, Need::Weights) => Box::new(LlamaEngine::new(ClientSettings {
             // The engine is this very program, started again.
             program: std::env::current_exe().map_err(|e| EngineError::Unavailable(format!("cannot find this program: {e}")))?,
             options: load_options(settings, model),

@@ -260,7 +260,9 @@ fn unfinished(file: &File) -> Vec<Finding> {
 }
 
 fn panics(file: &File) -> Vec<Finding> {
-    let bad = |code: &str| [".unwrap()", "panic!("].into_iter().find(|word| code.contains(word));
+    // A print panics when its reader is gone.
+    let words = [".unwrap()", "panic!(", "print!(", "println!("];
+    let bad = |code: &str| words.into_iter().find(|word| code.contains(word));
     let lines = file.shipped().filter(|_| file.path.starts_with("src/"));
     lines
         .filter_map(|(line, code)| Some((line, bad(code)?)))
@@ -548,6 +550,7 @@ fn what_is_unfinished_is_found() {
 fn a_panic_and_a_hidden_floor_are_found() {
     breaks(panics, "src/a.rs", "\nx.unwrap();", "2: `.unwrap()`");
     breaks(panics, "src/a.rs", "panic!(\"no\")", "1: `panic!(`");
+    breaks(panics, "src/a.rs", "eprintln!(\"no\")", "1: `println!(`");
     keeps(panics, "src/a.rs", "x.unwrap_or(1);\ny.expect(\"held above\");\n#[cfg(test)]\nmod tests { x.unwrap() }");
     breaks(parents, "src/a.rs", "use super::b;", "1: `super::`");
     keeps(parents, "src/a.rs", "use crate::b; // super::");

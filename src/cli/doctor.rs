@@ -35,9 +35,9 @@ impl Doctor {
             "leaves_the_machine": leaves(&ground),
         });
         if self.json {
-            answer::json(&report)?
+            answer::json(&report)?;
         } else {
-            answer::text(&render(&report))?
+            answer::text(&render(&report))?;
         }
         Ok(Exit::Done)
     }

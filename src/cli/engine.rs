@@ -64,18 +64,18 @@ impl Engine {
             Some(Command::Status { json }) => {
                 let all = block_on(&cancel, async { Ok(client::status(&runtime).await) })?;
                 if json {
-                    answer::json(&all)?
+                    answer::json(&all)?;
                 } else {
-                    answer::text(&in_words(&all))?
+                    answer::text(&in_words(&all))?;
                 }
                 Ok(Exit::Done)
             }
             Some(Command::Stop { json }) => {
                 let stopped = block_on(&cancel, async { Ok(client::stop(&runtime).await) })?;
                 if json {
-                    answer::json(&json!({ "stopped": stopped }))?
+                    answer::json(&json!({ "stopped": stopped }))?;
                 } else {
-                    answer::text(&format!("stopped: {stopped}\n"))?
+                    answer::text(&format!("stopped: {stopped}\n"))?;
                 }
                 Ok(Exit::Done)
             }

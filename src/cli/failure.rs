@@ -1,47 +1,39 @@
 //! How a command fails: the error with its chain, the hint, and the exit code by class. Rendered here and nowhere else.
 
+use crate::cli::answer;
 use crate::hint::Hint;
 use crate::protocol::exit::Exit;
 use std::process::ExitCode;
 
 /// The failed end of a command.
 #[derive(Debug)]
-pub enum Failure {
-    Told {
-        exit: Exit,
-        error: anyhow::Error,
-        hint: Option<String>,
-    },
-    /// Nobody reads any more; there is nothing left to say or to do.
-    Silent,
+pub struct Failure {
+    pub exit: Exit,
+    pub error: anyhow::Error,
+    pub hint: Option<String>,
 }
 
 impl Failure {
     /// A failure of the given class, with the error's own hint.
     pub fn of<E: std::error::Error + Hint + Send + Sync + 'static>(exit: Exit, error: E) -> Self {
         let hint = error.hint();
-        Self::Told { exit, error: error.into(), hint }
+        Self { exit, error: error.into(), hint }
     }
 
     /// The arguments are wrong, said in a sentence.
     pub fn misuse(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Told { exit: Exit::Usage, error: anyhow::Error::msg(message.into()), hint: Some(hint.into()) }
+        Self { exit: Exit::Usage, error: anyhow::Error::msg(message.into()), hint: Some(hint.into()) }
     }
 
     /// The work failed.
     pub fn failed(error: impl Into<anyhow::Error>) -> Self {
-        Self::Told { exit: Exit::Failed, error: error.into(), hint: None }
+        Self { exit: Exit::Failed, error: error.into(), hint: None }
     }
 
     /// Prints the error and gives its exit code.
     pub fn report(self) -> ExitCode {
-        match self {
-            Self::Told { exit, error, hint } => {
-                eprint!("{}", render(&error, hint.as_deref()));
-                exit.into()
-            }
-            Self::Silent => Exit::Done.into(),
-        }
+        answer::aside(render(&self.error, self.hint.as_deref()).trim_end());
+        self.exit.into()
     }
 }
 

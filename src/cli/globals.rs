@@ -1,6 +1,7 @@
 //! The flags that every command takes, and the settings they make together with the files and the environment.
 
 use crate::boot::{self, Ground, Wishes};
+use crate::cli::answer;
 use crate::cli::failure::Failure;
 use clap::Args;
 use std::path::PathBuf;
@@ -53,7 +54,7 @@ impl Globals {
         let wishes = Wishes { directory: self.directory, replay: self.replay, assignments: self.config, flags };
         let ground = boot::ground(wishes, |name| std::env::var_os(name)).map_err(|e| Failure::of(e.exit(), e))?;
         for warning in &ground.resolved.warnings {
-            eprintln!("warning: {warning}");
+            answer::aside(format!("warning: {warning}"));
         }
         Ok(ground)
     }

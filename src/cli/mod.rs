@@ -93,10 +93,10 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::Bench(bench)) => bench.run(globals),
         Some(Command::Completions(completions)) => completions.run(&mut Arguments::command()),
         None => {
-            eprintln!(
-                "This version has no terminal yet: give it a task with `agent run \"…\"` or an issue with `agent fix --issue …`.\n"
+            answer::aside(
+                "This version has no terminal yet: give it a task with `agent run \"…\"` or an issue with `agent fix --issue …`.\n",
             );
-            eprint!("{}", Arguments::command().render_help());
+            answer::aside(Arguments::command().render_help().to_string().trim_end());
             Ok(Exit::Usage)
         }
     }
@@ -105,11 +105,11 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
 /// Help and version are answers (stdout, 0); everything else that clap says is a usage error (stderr, 2).
 fn parse_error(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
-        eprint!("{error}");
+        answer::aside(error.to_string().trim_end());
         return Exit::Usage.into();
     }
     match answer::text(&error.to_string()) {
-        Ok(()) => Exit::Done.into(),
+        Ok(_) => Exit::Done.into(),
         Err(failure) => failure.report(),
     }
 }
@@ -120,8 +120,8 @@ fn install_panic_hook() {
     std::panic::set_hook(Box::new(move |info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let what = info.payload_as_str().unwrap_or("panic");
-        eprintln!("error: internal error at {place}: {what}");
-        eprintln!("hint: this is a bug in agent; RUST_BACKTRACE=1 shows where it came from");
+        answer::aside(format!("error: internal error at {place}: {what}"));
+        answer::aside("hint: this is a bug in agent; RUST_BACKTRACE=1 shows where it came from");
         if std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0") {
             whole(info);
         }

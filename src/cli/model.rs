@@ -54,10 +54,8 @@ impl Model {
                 .collect();
             answer::json(&list)?;
         } else if models.is_empty() {
-            eprintln!(
-                "no models in `{}`: put GGUF files there, or name one with --model PATH.gguf",
-                ground.places.models.display()
-            );
+            let place = ground.places.models.display();
+            answer::aside(format!("no models in `{place}`: put GGUF files there, or name one with --model PATH.gguf"));
         } else {
             let line = |m: &installed::Installed| {
                 let mark = if is_chosen(m) { "*" } else { " " };

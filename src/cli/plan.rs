@@ -36,9 +36,9 @@ impl Plan {
             Wanted { devices: self.devices, host_memory: self.host_memory.map(|size| size.0), min_ctx: self.min_ctx.map(Tokens) };
         let plan = boot::plan(&ground, &model, &wanted).map_err(|e| Failure::of(Exit::Engine, e))?;
         if self.json {
-            answer::json(&plan)?
+            answer::json(&plan)?;
         } else {
-            answer::line(&in_words(&plan))?
+            answer::line(&in_words(&plan))?;
         }
         Ok(Exit::Done)
     }

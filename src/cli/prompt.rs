@@ -86,7 +86,8 @@ impl Prompt {
         } else {
             let Counts { system, tools, environment, total } = shown.tokens;
             let about = if shown.exact { "" } else { "about " };
-            eprintln!("{about}{total} tokens: system {system}, tools {tools}, environment {environment}; {} bytes", shown.bytes);
+            let parts = format!("system {system}, tools {tools}, environment {environment}");
+            answer::aside(format!("{about}{total} tokens: {parts}; {} bytes", shown.bytes));
             answer::line(&shown.text)?;
         }
         Ok(Exit::Done)

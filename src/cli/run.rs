@@ -1,7 +1,7 @@
 //! `agent run`: one task without a terminal.
 
 use crate::boot;
-use crate::cli::answer;
+use crate::cli::answer::{self, Reader};
 use crate::cli::failure::Failure;
 use crate::cli::globals::{Globals, KeyFlag};
 use crate::cli::interrupt::block_on;
@@ -72,39 +72,37 @@ impl Run {
         };
         let started = Instant::now();
         let mut progress = Progress::stderr();
-        let mut unread = None;
+        let mut read = Ok(Reader::There);
         let finished = block_on(&cancel, async {
             let mut sink = |event: &Event| {
                 progress.on(event, Instant::now());
-                if self.output == Output::Events && unread.is_none() {
-                    unread = event_line(event).err();
+                if self.output == Output::Events && matches!(read, Ok(Reader::There)) {
+                    read = event_line(event);
                     // Nobody reads the events any more, so nobody wants the work.
-                    if unread.is_some() {
+                    if !matches!(read, Ok(Reader::There)) {
                         cancel.cancel();
                     }
                 }
             };
             headless::run(&mut agent, &ground.places, errand, &mut sink).await.map_err(|e| Failure::of(Exit::Failed, e))
         })?;
-        if let Some(failure) = unread {
-            return Err(failure);
-        }
+        read?;
         self.output.answer(&finished, started)?;
         Ok(headless::exit(&finished.report.outcome))
     }
 }
 
 impl Output {
-    fn answer(self, finished: &Finished, started: Instant) -> Result<(), Failure> {
+    fn answer(self, finished: &Finished, started: Instant) -> Result<Reader, Failure> {
         let report = &finished.report;
         if let Some(reason) = reason(&report.outcome) {
-            eprintln!("error: {reason}");
+            answer::aside(format!("error: {reason}"));
         }
         match self {
-            Self::Events => Ok(()),
+            Self::Events => Ok(Reader::There),
             Self::Text => match &report.outcome {
                 Outcome::Finished { text } => answer::line(text),
-                _ => Ok(()),
+                _ => Ok(Reader::There),
             },
             Self::Json => {
                 let mut object = serde_json::to_value(&report.outcome).map_err(Failure::failed)?;
@@ -124,7 +122,7 @@ impl Output {
 }
 
 /// Writes one event as one line.
-fn event_line(event: &Event) -> Result<(), Failure> {
+fn event_line(event: &Event) -> Result<Reader, Failure> {
     answer::line(&serde_json::to_string(event).map_err(Failure::failed)?)
 }
 

@@ -55,7 +55,7 @@ impl Session {
             Command::List { json } => {
                 let (sessions, problems) = shelf::list(&dir).map_err(failed)?;
                 for problem in problems {
-                    eprintln!("warning: {problem}");
+                    answer::aside(format!("warning: {problem}"));
                 }
                 if json {
                     answer::json(&sessions)?;
@@ -76,6 +76,7 @@ fn one(dir: &std::path::Path, id: &str, format: Format) -> Result<(), Failure> {
         Format::Json => answer::json(&export::json(&session)),
         Format::Markdown => answer::line(&export::markdown(&session)),
     }
+    .map(drop)
 }
 
 fn in_a_line(session: &shelf::Summary) -> String {

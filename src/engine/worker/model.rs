@@ -5,7 +5,7 @@ use crate::engine::backend::{Backend, LoadOptions};
 use crate::engine::wire::Response;
 use crate::engine::worker::queue::{Job, Work};
 use crate::engine::worker::{House, Phase};
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,8 @@ fn live<B: Backend>(house: &House, load: impl FnOnce(&LoadOptions, &mut dyn FnMu
     let mut backend = match load(&house.options, &mut progress) {
         Ok(backend) => backend,
         Err(error) => {
-            eprintln!("{error}");
+            // The log may be on a full disk.
+            let _ = writeln!(io::stderr(), "{error}");
             house.phase.send_replace(Phase::Failed(error.into()));
             return;
         }
