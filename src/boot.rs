@@ -76,6 +76,8 @@ impl Choice {
 pub enum BootError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("there is no home directory to keep settings and sessions in")]
+    NoHome,
     #[error("cannot work in the directory")]
     Root(#[from] PathError),
     #[error(transparent)]
@@ -101,6 +103,7 @@ impl Hint for BootError {
             Self::Engine(error) => error.hint(),
             Self::Unbuilt => Some("use a server with `--endpoint URL`, or build with the default features".into()),
             Self::Options(_) => None,
+            Self::NoHome => Some("set HOME, or AGENT_HOME to a directory that is yours".into()),
             Self::Root(_) => Some("name an existing directory with -C".into()),
             Self::NoModel { .. } => Some(
                 "name a file with `--model PATH.gguf`, a server with `--endpoint URL`, or put a GGUF file there; `agent doctor` shows what was looked at"
@@ -118,7 +121,7 @@ impl BootError {
     /// The class of the error: what was asked for wrongly, or an engine that is not to be had.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Root(_) | Self::Options(_) => Exit::Usage,
+            Self::Config(_) | Self::NoHome | Self::Root(_) | Self::Options(_) => Exit::Usage,
             _ => Exit::Engine,
         }
     }
@@ -126,7 +129,7 @@ impl BootError {
 
 /// Reads where and how: places, the project, and every layer of settings. `env` reads one variable.
 pub fn ground(wishes: Wishes, env: impl Fn(&str) -> Option<OsString>) -> Result<Ground, BootError> {
-    let places = Places::from_env(&env);
+    let places = Places::from_env(&env).ok_or(BootError::NoHome)?;
     let root = Root::open(wishes.directory.as_deref().unwrap_or(Path::new(".")))?;
     let mut layers = Layers::new()?
         .person(&places.config.join("config.toml"))?
@@ -428,6 +431,14 @@ mod tests {
         };
         std::fs::write(machine.0.path().join("project/.agent/config.toml"), "max_steps = 7").unwrap();
         assert_eq!((at("project/sub"), at("project"), at("home")), (7, 7, 50));
+    }
+
+    #[test]
+    fn without_a_home_nothing_is_kept_where_everybody_writes() {
+        let relative = ground(Wishes::default(), |name| (name == "HOME").then(|| "here".into()));
+        assert!(matches!(relative, Err(BootError::NoHome)));
+        let places = ground(Wishes::default(), |_| None).map(|ground| ground.places.config);
+        assert!(!places.is_ok_and(|config| config.starts_with(std::env::temp_dir())));
     }
 
     #[test]

@@ -114,7 +114,8 @@ impl Recorder {
         let head = Head {
             id: id.clone(),
             started,
-            root: subject.root,
+            // JSON has no other bytes; it is only shown.
+            root: subject.root.to_string_lossy().into_owned().into(),
             model: subject.model,
             mode: subject.mode.into(),
             version: env!("CARGO_PKG_VERSION").into(),

@@ -128,28 +128,29 @@ pub struct Places {
 }
 
 impl Places {
-    /// `AGENT_HOME` with everything under it, else the XDG directories. `env` reads one variable.
-    pub fn from_env(env: impl Fn(&str) -> Option<OsString>) -> Self {
+    /// `AGENT_HOME` with everything under it, else the XDG directories. `env` reads one variable. `None` without any home: a
+    /// place that everybody can write to would let anybody set this person's configuration.
+    pub fn from_env(env: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
         let dir = |name: &str| env(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         if let Some(home) = dir("AGENT_HOME") {
             let sub = |name: &str| home.join(name);
-            return Self {
+            return Some(Self {
                 config: sub("config"),
                 state: sub("state"),
                 cache: sub("cache"),
                 models: sub("models"),
                 runtime: sub("run"),
-            };
+            });
         }
-        let home = dir("HOME").unwrap_or_else(std::env::temp_dir);
+        let home = dir("HOME").or_else(std::env::home_dir).filter(|home| home.is_absolute())?;
         let xdg = |name: &str, default: &str| dir(name).unwrap_or_else(|| home.join(default)).join("agent");
         let cache = xdg("XDG_CACHE_HOME", ".cache");
-        Self {
+        Some(Self {
             config: xdg("XDG_CONFIG_HOME", ".config"),
             state: xdg("XDG_STATE_HOME", ".local/state"),
             models: xdg("XDG_DATA_HOME", ".local/share").join("models"),
             runtime: dir("XDG_RUNTIME_DIR").map_or_else(|| cache.join("run"), |d| d.join("agent")),
             cache,
-        }
+        })
     }
 }

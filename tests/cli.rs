@@ -148,6 +148,25 @@ fn a_reader_that_left_changes_no_exit_code() {
     }
 }
 
+#[cfg(target_os = "linux")] // other file systems refuse such names
+#[test]
+fn a_directory_may_have_any_name() {
+    let machine = Machine::new();
+    use std::os::unix::ffi::OsStrExt;
+    let odd = machine.0.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::rename(machine.project(), &odd).unwrap();
+    let turns = machine.replay(&[READ, EDIT, r#"{"text":"Done."}"#]);
+    for (arguments, code) in [
+        (&["doctor", "--json"][..], 0),
+        (&["run", "x", "--replay", &turns], 0),
+        (&["fix", "--issue", "x", "--test", "grep -q two a.txt", "--replay", &turns], 1),
+    ] {
+        let ended = Ended::of(machine.command(arguments).current_dir(&odd).output().unwrap());
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {ended:?}");
+    }
+    assert_eq!(std::fs::read_to_string(odd.join("a.txt")).unwrap(), "one\nthree\n");
+}
+
 #[test]
 fn the_demonstration_ends_fixed() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");

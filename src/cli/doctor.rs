@@ -102,7 +102,7 @@ fn instructions(_side: Side) -> Vec<&'static str> {
 fn directories(ground: &Ground) -> Value {
     let places = &ground.places;
     let mut found = Map::new();
-    found.insert("project".into(), json!(ground.root.as_path()));
+    found.insert("project".into(), json!(ground.root.as_path().to_string_lossy()));
     for (name, dir) in [
         ("config", &places.config),
         ("state", &places.state),
@@ -110,7 +110,7 @@ fn directories(ground: &Ground) -> Value {
         ("models", &places.models),
         ("runtime", &places.runtime),
     ] {
-        found.insert(name.into(), json!({ "path": dir, "is": state_of(dir) }));
+        found.insert(name.into(), json!({ "path": dir.to_string_lossy(), "is": state_of(dir) }));
     }
     Value::Object(found)
 }
@@ -129,7 +129,8 @@ fn state_of(dir: &Path) -> String {
 fn programs() -> Value {
     let on_path = |name: &str| {
         let dirs: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
-        dirs.into_iter().map(|dir| dir.join(name)).find(|file| file.is_file())
+        let found = dirs.into_iter().map(|dir| dir.join(name)).find(|file| file.is_file());
+        found.map(|file| file.to_string_lossy().into_owned())
     };
     json!({ "git": on_path("git"), "gh": on_path("gh"), "sh": on_path("sh") })
 }
@@ -152,15 +153,19 @@ fn settings(ground: &Ground) -> Value {
 
 fn models(ground: &Ground) -> Value {
     let all = installed::list(&ground.places.models);
-    all.into_iter().map(|model| json!({ "name": model.name, "path": model.path, "bytes": model.size.0 })).collect()
+    all.into_iter()
+        .map(|model| json!({ "name": model.name, "path": model.path.to_string_lossy(), "bytes": model.size.0 }))
+        .collect()
 }
 
 /// The engine that a run would use now, or why there is none.
 fn engine(ground: &Ground) -> Value {
     match boot::choose(ground) {
-        Ok(Choice::Replay(file)) => json!({ "kind": "replay", "file": file }),
+        Ok(Choice::Replay(file)) => json!({ "kind": "replay", "file": file.to_string_lossy() }),
         Ok(Choice::Endpoint { url, model }) => json!({ "kind": "endpoint", "url": url, "model": model }),
-        Ok(Choice::Llama { model }) => json!({ "kind": "llama", "model": model, "built_in": cfg!(feature = "llama") }),
+        Ok(Choice::Llama { model }) => {
+            json!({ "kind": "llama", "model": model.to_string_lossy(), "built_in": cfg!(feature = "llama") })
+        }
         Err(error) => json!({ "kind": null, "error": error.to_string(), "hint": error.hint() }),
     }
 }

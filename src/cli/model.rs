@@ -50,7 +50,7 @@ impl Model {
         if json {
             let list: Vec<_> = models
                 .iter()
-                .map(|m| json!({ "name": m.name, "path": m.path, "bytes": m.size.0, "chosen": is_chosen(m) }))
+                .map(|m| json!({ "name": m.name, "path": m.path.to_string_lossy(), "bytes": m.size.0, "chosen": is_chosen(m) }))
                 .collect();
             answer::json(&list)?;
         } else if models.is_empty() {
@@ -73,7 +73,7 @@ impl Model {
         let bytes: u64 = header.file_size + header.parts.iter().map(|(_, size)| size.0).sum::<u64>();
         let shown = json!({
             "name": header.name(),
-            "path": file,
+            "path": file.to_string_lossy(),
             "bytes": bytes,
             "arch": header.arch(),
             "quant": header.quant(),

@@ -81,7 +81,7 @@ fn world() -> World {
     fs::write(dir.join("answer.txt"), "41\n").unwrap();
     fs::write(dir.join("new.txt"), "untracked\n").unwrap();
     let home = base.join("home");
-    let places = Places::from_env(|name| (name == "AGENT_HOME").then(|| home.clone().into()));
+    let places = Places::from_env(|name| (name == "AGENT_HOME").then(|| home.clone().into())).unwrap();
     let options = FixOptions {
         dir,
         issue: "The answer is off by one.".into(),
@@ -315,6 +315,8 @@ async fn in_place_keeps_what_is_fixed_and_puts_the_rest_back() {
     assert_eq!(result.exit(), Exit::Failed);
     assert_eq!(scripted.tasks[0].root.as_path(), world.options.dir);
     assert!(world.everything() == before);
+    let taken_back = fs::read_to_string(world.places.state.join("fix/s1-1.patch")).unwrap();
+    assert!(taken_back.contains("stray.txt"), "it may hold what the user did meanwhile: {taken_back}");
     let (result, _) = world.fix(vec![cures()]).await;
     assert_eq!((result.exit(), world.answer().as_str()), (Exit::Done, "42\n"));
 }
@@ -346,7 +348,7 @@ async fn a_commit_that_cannot_be_made_leaves_nothing_and_saves_the_patch() {
     let (result, _) = world.fix(vec![cures()]).await;
     assert_eq!((result.status, result.exit()), (Status::Error, Exit::Failed), "{result:?}");
     assert!(result.summary.contains("`answer.txt` that are not committed yet"), "{}", result.summary);
-    assert_eq!(fs::read_to_string(world.places.state.join("fix/s1.patch")).unwrap(), result.patch);
+    assert_eq!(fs::read_to_string(world.places.state.join("fix/s1-1.patch")).unwrap(), result.patch);
     let after = world.everything();
     let outside = |all: &BTreeMap<PathBuf, Vec<u8>>| all.iter().filter(|(p, _)| !p.to_string_lossy().contains("objects")).count();
     assert_eq!(outside(&before), outside(&after));
@@ -371,7 +373,7 @@ async fn a_tree_that_moved_meanwhile_is_not_written() {
     let (result, _) = world.fix(vec![act]).await;
     assert_eq!((result.status, result.exit()), (Status::Error, Exit::Failed));
     assert!(result.summary.contains("`answer.txt` was changed by someone else"), "{}", result.summary);
-    assert!(result.summary.contains("s1.patch"), "{}", result.summary);
+    assert!(result.summary.contains("s1-1.patch"), "{}", result.summary);
     assert_eq!(world.answer(), "the user went on\n");
 }
 
