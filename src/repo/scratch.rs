@@ -300,6 +300,10 @@ impl Shelf {
     fn claim(all: &Path) -> Result<Self, ScratchError> {
         let io = |source| ScratchError::Io { path: all.to_owned(), source };
         fs::create_dir_all(all).map_err(io)?;
+        // One at a time: what another process is just making has no lock yet, and would look left behind. Some network file
+        // systems cannot lock a directory; there the race is a small one.
+        let gate = File::open(all).map_err(io)?;
+        let _ = gate.lock();
         sweep(all);
         let made = tempfile::Builder::new().prefix("work-").tempdir_in(all).map_err(io)?;
         let dir = made.path().canonicalize().map_err(io)?;
@@ -318,13 +322,12 @@ impl Drop for Shelf {
     }
 }
 
-/// Removes what processes that are gone left behind: a lock that nobody holds is the sign.
+/// Removes what processes that are gone left behind: a directory whose lock nobody holds.
 fn sweep(all: &Path) {
-    for found in fs::read_dir(all).into_iter().flatten().flatten() {
-        let lock_path = found.path();
-        if lock_path.extension().is_some_and(|e| e == "lock") && File::open(&lock_path).is_ok_and(|lock| lock.try_lock().is_ok())
-        {
-            let _ = fs::remove_dir_all(lock_path.with_extension(""));
+    for found in fs::read_dir(all).into_iter().flatten().flatten().filter(|found| found.path().is_dir()) {
+        let lock_path = found.path().with_extension("lock");
+        if File::open(&lock_path).map_or(true, |lock| lock.try_lock().is_ok()) {
+            let _ = fs::remove_dir_all(found.path());
             let _ = fs::remove_file(&lock_path);
         }
     }

@@ -305,8 +305,11 @@ fn the_remains_of_a_crash_are_removed_and_living_ones_kept() {
     let living = world.open();
     fs::create_dir_all(world.shelf.join("work-dead/attempt-1")).unwrap();
     fs::write(world.shelf.join("work-dead.lock"), "").unwrap();
+    fs::create_dir_all(world.shelf.join("work-unborn")).unwrap();
     let next = world.open();
-    assert!(!world.shelf.join("work-dead").exists() && !world.shelf.join("work-dead.lock").exists());
+    for gone in ["work-dead", "work-dead.lock", "work-unborn"] {
+        assert!(!world.shelf.join(gone).exists(), "{gone}");
+    }
     living.attempt(1).unwrap();
     next.attempt(1).unwrap();
 }
