@@ -247,7 +247,7 @@ impl Flow<'_> {
 
     /// Decides whether this attempt was the last, and how the fix ends then.
     fn end(
-        &self,
+        &mut self,
         workspace: &Workspace,
         tree: &Tree,
         before: Option<&Before>,
@@ -293,21 +293,18 @@ impl Flow<'_> {
     }
 
     /// Brings the result to where the user wants it. What cannot be brought there is left as a patch file, and said.
-    fn keep(&self, workspace: &Workspace, tree: &Tree, changes: &[FileChange], ending: &mut Ending) {
+    fn keep(&mut self, workspace: &Workspace, tree: &Tree, changes: &[FileChange], ending: &mut Ending) {
         let options = self.wish.options;
         let elsewhere = options.branch.is_some() || options.output == Output::Patch;
         if elsewhere {
             self.drop_result(workspace, tree);
         }
         if let Err(reason) = self.deliver(workspace, changes, &ending.said) {
-            let path = self.wish.places.state.join("fix").join(format!("{}.patch", options.session));
-            let saved = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, &ending.patch));
-            let place =
-                saved.map_or("; the patch could not be saved".to_owned(), |()| format!("; the patch is in `{}`", path.display()));
+            let place = self.save(&ending.patch);
             *ending = Ending {
                 status: Status::Error,
                 exit: Exit::Failed,
-                reason: format!("the result ({}) was not kept: {reason}{place}", ending.status.as_str()),
+                reason: format!("the result ({}) was not kept: {reason}; {place}", ending.status.as_str()),
                 ..ending.clone()
             };
         }
@@ -336,11 +333,24 @@ impl Flow<'_> {
         Ok(())
     }
 
-    /// Takes a result back out of the user's tree. A copy needs nothing: it goes as a whole.
-    fn drop_result(&self, workspace: &Workspace, tree: &Tree) {
+    /// Writes a patch down and says where, in a clause.
+    fn save(&self, patch: &str) -> String {
+        let name = format!("{}-{}.patch", self.wish.options.session, self.tally.attempts);
+        let path = self.wish.places.state.join("fix").join(name);
+        let saved = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, patch));
+        saved.map_or("the patch could not be saved".into(), |()| format!("the patch is in `{}`", path.display()))
+    }
+
+    /// Takes a result back out of the user's tree. A copy needs nothing: it goes as a whole. In place it may hold what the user
+    /// did meanwhile, so it is written down before.
+    fn drop_result(&mut self, workspace: &Workspace, tree: &Tree) {
         if self.wish.options.in_place
             && let Ok(changes) = workspace.changes(tree)
+            && !changes.is_empty()
+            && let Ok(patch) = workspace.patch(&changes)
         {
+            let place = self.save(&patch);
+            self.say(format!("what was changed in place is taken back; {place}"));
             // A file that moves just now is somebody else's: leaving it is the lesser harm.
             let _ = keep::put(workspace, tree.root(), &changes, Side::Before);
         }
