@@ -1,7 +1,8 @@
 //! Finds the command that runs a project's tests, by what lies in its directory.
 //!
 //! Files decide; a program is only asked whether it is there where files cannot tell (`probe`). The first ecosystem that has
-//! both a manifest and tests wins, from the most telling manifest to the least.
+//! both a manifest and tests wins, from the most telling manifest to the least. Where a build tool would fetch what is missing,
+//! the command forbids it: nothing leaves the machine unless the person names a command that does.
 
 use serde_json::Value;
 use std::fs;
@@ -83,12 +84,12 @@ fn cargo(project: &Project<'_>) -> Option<Detected> {
     }
     // From a workspace's root package, plain `cargo test` would leave the members out.
     let members = project.text("Cargo.toml").lines().any(|line| line.trim() == "[workspace]");
-    found(if members { "cargo test -q --workspace" } else { "cargo test -q" }, "`Cargo.toml` is there")
+    found(if members { "cargo test -q --offline --workspace" } else { "cargo test -q --offline" }, "`Cargo.toml` is there")
 }
 
 fn go(project: &Project<'_>) -> Option<Detected> {
     (project.has("go.mod") || project.has("go.work"))
-        .then(|| Detected { command: "go test ./...".into(), why: "`go.mod` is there".into() })
+        .then(|| Detected { command: "GOPROXY=off go test ./...".into(), why: "`go.mod` is there".into() })
 }
 
 fn python(project: &Project<'_>, probe: Probe<'_>) -> Option<Detected> {
@@ -154,13 +155,13 @@ fn node(project: &Project<'_>) -> Option<Detected> {
 fn jvm(project: &Project<'_>) -> Option<Detected> {
     if project.has("pom.xml") {
         let maven = if project.has("mvnw") { "./mvnw" } else { "mvn" };
-        return found(format!("{maven} -q test"), "`pom.xml` is there");
+        return found(format!("{maven} -o -q test"), "`pom.xml` is there");
     }
     let script = ["build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"]
         .into_iter()
         .find(|name| project.has(name))?;
     let gradle = if project.has("gradlew") { "./gradlew" } else { "gradle" };
-    found(format!("{gradle} test"), format!("`{script}` is there"))
+    found(format!("{gradle} --offline test"), format!("`{script}` is there"))
 }
 
 fn cmake(project: &Project<'_>) -> Option<Detected> {
@@ -209,13 +210,13 @@ mod tests {
     fn manifests_name_the_command() {
         check("", "", "none");
         check("README.md src/main.c", "", "none");
-        check("Cargo.toml=[package]", "", "cargo test -q");
-        check("Cargo.toml=[package]|[workspace]", "", "cargo test -q --workspace");
-        check("go.mod", "", "go test ./...");
-        check("pom.xml", "", "mvn -q test");
-        check("pom.xml mvnw", "", "./mvnw -q test");
-        check("build.gradle.kts", "", "gradle test");
-        check("build.gradle gradlew", "", "./gradlew test");
+        check("Cargo.toml=[package]", "", "cargo test -q --offline");
+        check("Cargo.toml=[package]|[workspace]", "", "cargo test -q --offline --workspace");
+        check("go.mod", "", "GOPROXY=off go test ./...");
+        check("pom.xml", "", "mvn -o -q test");
+        check("pom.xml mvnw", "", "./mvnw -o -q test");
+        check("build.gradle.kts", "", "gradle --offline test");
+        check("build.gradle gradlew", "", "./gradlew --offline test");
         check(
             "CMakeLists.txt=ENABLE_TESTING()",
             "",
@@ -224,7 +225,7 @@ mod tests {
         check("CMakeLists.txt=project(x) Makefile=all:|test:~all", "", "make test");
         check("Makefile=check:", "", "make check");
         check("Makefile=test~:=~x|tester:", "", "none");
-        check("Cargo.toml Makefile=test: package.json={}", "", "cargo test -q");
+        check("Cargo.toml Makefile=test: package.json={}", "", "cargo test -q --offline");
     }
 
     #[test]
