@@ -12,9 +12,9 @@ use std::path::Path;
 
 /// Directories that package managers fill and ignore files name.
 const DEPENDENCIES: [&str; 7] = ["node_modules", ".venv", "venv", "vendor", "bower_components", ".bundle", "Pods"];
-/// An ignored file larger than this is linked; smaller ones (settings, generated sources) are copied, up to a total.
-const LARGEST_COPY: u64 = 8 << 20;
-const MOST_COPIED: u64 = 128 << 20;
+/// Ignored files (settings, databases, generated sources) are copied up to this total; what is larger is linked, and a test that
+/// writes to it writes to the user's.
+const MOST_COPIED: u64 = 256 << 20;
 
 /// Places what is needed, and returns where: paths of the copy that are not part of any change.
 pub(super) fn place(source: &Path, copy: &Path, start: &State, tracked: &Tracked) -> BTreeSet<String> {
@@ -61,7 +61,7 @@ fn place_one(name: &str, from: &Path, to: &Path, room: &mut u64) -> bool {
     if !found.is_file() || left_by_tools(from) {
         return false;
     }
-    if found.len() > LARGEST_COPY || found.len() > *room {
+    if found.len() > *room {
         return symlink(from, to).is_ok();
     }
     *room -= found.len();
