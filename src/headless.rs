@@ -53,12 +53,8 @@ pub async fn run(
     let info = match ready {
         Ok(info) => info,
         Err(error) => {
-            let outcome = if agent.cancel.is_cancelled() {
-                Outcome::Interrupted
-            } else {
-                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-                Outcome::Engine { reason: format!("{error}{hint}") }
-            };
+            let outcome =
+                if agent.cancel.is_cancelled() { Outcome::Interrupted } else { Outcome::Engine { reason: error.told() } };
             sink(&Event::Done { outcome: outcome.clone() });
             let report = Report { outcome, steps: 0, tokens: Spent::default(), changes: Vec::new() };
             return Ok(Finished { report, session: String::new() });

@@ -8,4 +8,12 @@ pub trait Hint {
     fn hint(&self) -> Option<String> {
         None
     }
+
+    /// The error and its hint in one line, for readers that have only one.
+    fn told(&self) -> String
+    where
+        Self: std::fmt::Display,
+    {
+        self.hint().map_or_else(|| self.to_string(), |hint| format!("{self}; {hint}"))
+    }
 }

@@ -4,7 +4,8 @@ mod support;
 
 use serde_json::Value;
 use std::io::Write;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use support::machine::{Ended, Machine};
 
@@ -153,7 +154,7 @@ fn a_reader_that_left_changes_no_exit_code() {
 fn a_directory_may_have_any_name() {
     let machine = Machine::new();
     use std::os::unix::ffi::OsStrExt;
-    let odd = machine.0.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    let odd = machine.project().parent().unwrap().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
     std::fs::rename(machine.project(), &odd).unwrap();
     let turns = machine.replay(&[READ, EDIT, r#"{"text":"Done."}"#]);
     for (arguments, code) in [
@@ -161,7 +162,7 @@ fn a_directory_may_have_any_name() {
         (&["run", "x", "--replay", &turns], 0),
         (&["fix", "--issue", "x", "--test", "grep -q two a.txt", "--replay", &turns], 1),
     ] {
-        let ended = Ended::of(machine.command(arguments).current_dir(&odd).output().unwrap());
+        let ended = Ended::of(machine.agent_command(arguments).current_dir(&odd).output().unwrap());
         assert_eq!(ended.code, Some(code), "{arguments:?}: {ended:?}");
     }
     assert_eq!(std::fs::read_to_string(odd.join("a.txt")).unwrap(), "one\nthree\n");
@@ -169,15 +170,65 @@ fn a_directory_may_have_any_name() {
 
 #[test]
 fn the_demonstration_ends_fixed() {
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
-    let machine = machine();
-    for name in ["cart.py", "test_cart.py"] {
-        std::fs::copy(demo.join("cart").join(name), machine.project().join(name)).unwrap();
-    }
-    let (issue, turns) = (format!("@{}", demo.join("issue.md").display()), demo.join("fix.jsonl"));
-    let ended = machine.agent(&["fix", "--issue", &issue, "--replay", turns.to_str().unwrap(), "--output", "json"]);
+    let (machine, turns) = shop();
+    let issue = format!("@{}", demo().join("issue.md").display());
+    let ended = machine.agent(&["fix", "--issue", &issue, "--replay", &turns, "--output", "json"]);
     let result = ended.json();
     assert_eq!((ended.code, result["status"].as_str()), (Some(0), Some("fixed")), "{ended:?}");
     assert_eq!((result["test"]["before"].as_i64(), result["test"]["after"].as_i64()), (Some(1), Some(0)));
     assert!(std::fs::read_to_string(machine.project().join("cart.py")).unwrap().contains(">= 3"));
+}
+
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("demo")
+}
+
+/// The demonstration's project on a machine of its own, and the recording that fixes it.
+fn shop() -> (Machine, String) {
+    let machine = Machine::new();
+    for name in ["cart.py", "test_cart.py"] {
+        std::fs::copy(demo().join("cart").join(name), machine.project().join(name)).unwrap();
+    }
+    (machine, demo().join("fix.jsonl").to_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_number_is_read_through_gh_and_the_session_holds_all_that_was_said() {
+    let (machine, turns) = shop();
+    let bin = machine.path("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let issue =
+        r#"{"title":"Three for two","body":"It charges all three.","comments":[{"author":{"login":"ann"},"body":"Here too."}]}"#;
+    // As the real one: asked for one issue, silent but for a remark beside the answer.
+    let script = format!(
+        "#!/bin/sh\n[ \"$1 $2 $4 $5\" = 'issue view --json title,body,comments' ] || exit 9\n\
+         [ \"$3\" = 42 ] || {{ echo 'GraphQL: Could not resolve to an issue' >&2; exit 1; }}\n\
+         echo 'A new release of gh is available' >&2\necho '{issue}'\n"
+    );
+    std::fs::write(bin.join("gh"), script).unwrap();
+    std::fs::set_permissions(bin.join("gh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let search = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let fix = |number: &str, turns: &str| {
+        let mut command = machine.agent_command(&["fix", "--issue", number, "--replay", turns, "--output", "json"]);
+        Ended::of(command.env("PATH", &search).output().unwrap())
+    };
+    let unknown = fix("7", &turns);
+    assert_eq!((unknown.code, unknown.out.as_str()), (Some(2), ""));
+    assert!(unknown.err.contains("issue `7`") && unknown.err.contains("Could not resolve"), "{}", unknown.err);
+
+    let nothing = machine.replay(&[r#"{"text":"I found nothing."}"#]);
+    assert_eq!(fix("42", &nothing).code, Some(1));
+    let fixed = fix("#42", &turns);
+    assert_eq!((fixed.code, fixed.json()["status"].as_str()), (Some(0), Some("fixed")), "{fixed:?}");
+
+    let list = machine.agent(&["session", "list", "--json"]).json();
+    let outcomes: Vec<_> =
+        list.as_array().unwrap().iter().map(|s| (s["title"].as_str(), s["outcome"]["outcome"].as_str())).collect();
+    for outcome in ["finished", "failed"] {
+        assert!(outcomes.contains(&(Some("Three for two"), Some(outcome))), "{outcomes:?}");
+    }
+    let shown = machine.agent(&["session", "show", fixed.json()["session"].as_str().unwrap()]);
+    for said in ["You fix one problem", "Comment by ann:\nHere too.", "fails now (exit 1)", "The comparison excluded"] {
+        assert!(shown.out.contains(said), "`{said}` is missing in {}", shown.out);
+    }
 }

@@ -6,9 +6,8 @@ use crate::cli::failure::Failure;
 use crate::cli::globals::{Globals, KeyFlag};
 use crate::cli::interrupt::block_on;
 use crate::cli::progress::Progress;
-use crate::fix::{self, FixOptions, FixResult, resolve_issue};
+use crate::fix::{self, FixOptions, FixResult, Told, resolve_issue};
 use crate::headless::{Recorder, Subject};
-use crate::protocol::event::Event;
 use crate::protocol::exit::Exit;
 use crate::protocol::message::Message;
 use clap::ValueEnum;
@@ -123,9 +122,12 @@ impl Fix {
         };
         let mut progress = Progress::stderr();
         let result: FixResult = block_on(&cancel, async {
-            let mut sink = |event: &Event| {
-                recorder.on(event);
-                progress.on(event, Instant::now());
+            let mut sink = |told: Told<'_>| match told {
+                Told::Opening(words) => words.iter().for_each(|message| recorder.message(message)),
+                Told::Event(event) => {
+                    recorder.on(event);
+                    progress.on(event, Instant::now());
+                }
             };
             Ok(fix::fix(&mut agent, &options, &ground.places, &mut sink).await)
         })?;

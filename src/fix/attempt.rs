@@ -17,8 +17,16 @@ use crate::tools::Mode;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
-/// Where events go.
-pub type Sink<'a> = &'a mut (dyn FnMut(&Event) + Send);
+/// What a fix tells of, in order.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// The words that an attempt begins with, which no event says.
+    Opening(&'a [Message]),
+    Event(&'a Event),
+}
+
+/// Where it goes.
+pub type Sink<'a> = &'a mut (dyn FnMut(Told<'_>) + Send);
 
 /// Whoever does the work between two test runs.
 pub trait Work {
@@ -35,18 +43,14 @@ pub trait Work {
 impl Work for Agent {
     fn ready<'a>(&'a mut self, sink: Sink<'a>) -> Pending<'a, Result<Option<u32>, String>> {
         Box::pin(async move {
-            let mut forward = |delta| sink(&Event::Delta(delta));
-            let ready = self.engine.ready(&mut forward, &self.cancel).await;
-            let info = ready.map_err(|error| match error.hint() {
-                Some(hint) => format!("{error}; {hint}"),
-                None => error.to_string(),
-            })?;
+            let mut forward = |delta| sink(Told::Event(&Event::Delta(delta)));
+            let info = self.engine.ready(&mut forward, &self.cancel).await.map_err(|error| error.told())?;
             Ok(info.window.map(|tokens| tokens.0))
         })
     }
 
     fn work<'a>(&'a mut self, task: Task, sink: Sink<'a>) -> Pending<'a, Report> {
-        Box::pin(Agent::work(self, task, sink))
+        Box::pin(async move { Agent::work(self, task, &mut |event: &Event| sink(Told::Event(event))).await })
     }
 
     fn cancel(&self) -> CancellationToken {

@@ -2,7 +2,7 @@
 
 use crate::agent::Report;
 use crate::agent::limits::{Cost, Limits, Spent};
-use crate::fix::attempt::{Setting, Sink, Work, learn, task};
+use crate::fix::attempt::{Setting, Sink, Told, Work, learn, task};
 use crate::fix::bent::{bent_tests, is_test};
 use crate::fix::checks::{TestJob, TestRun, Tests, succeeds};
 use crate::fix::detect::detect;
@@ -182,7 +182,9 @@ impl Flow<'_> {
         let logs = self.wish.places.state.join("logs").join(&options.session);
         let (project, limits, generation) = (tree.project(), self.left(), options.generation);
         let setting = Setting { known_as: &options.dir, project, window, limits, generation, logs };
-        let report = self.work.work(task(setting, &opening)?, self.sink).await;
+        let task = task(setting, &opening)?;
+        (self.sink)(Told::Opening(&task.opening));
+        let report = self.work.work(task, self.sink).await;
         self.count(&report);
         let changes = workspace.changes(tree)?;
         let mut tried = Tried { outcome: report.outcome, changes, after: None, verdict: Verdict::Unfixed("nothing was changed") };
@@ -357,7 +359,7 @@ impl Flow<'_> {
     }
 
     fn say(&mut self, text: String) {
-        (self.sink)(&Event::Delta(Delta::Notice { text }));
+        (self.sink)(Told::Event(&Event::Delta(Delta::Notice { text })));
     }
 }
 

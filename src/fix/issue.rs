@@ -73,11 +73,15 @@ fn from_github(reference: &str, dir: &Path) -> Result<String, FixError> {
     };
     let done = run(&command, &CancellationToken::new()).map_err(|_| FixError::NoGh)?;
     let output = done.output.text();
+    if done.timed_out {
+        return Err(failed("`gh` gave no answer within a minute".into()));
+    }
     if done.code != Some(0) {
         return Err(failed(output.lines().next().unwrap_or("`gh` failed").to_owned()));
     }
-    let issue = serde_json::from_str(&output).map_err(|_| failed("`gh` answered something that is no issue".into()))?;
-    Ok(words(&issue))
+    // What `gh` has to say beside its answer (an update, a deprecated variable) comes in the same stream.
+    let issue = output.lines().find_map(|line| serde_json::from_str(line).ok().filter(Value::is_object));
+    Ok(words(&issue.ok_or_else(|| failed("`gh` answered something that is no issue".into()))?))
 }
 
 /// Puts title, body and comments one after the other, each comment under its author.

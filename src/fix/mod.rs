@@ -15,6 +15,7 @@ pub mod output;
 mod tests;
 pub mod verdict;
 
+pub use crate::fix::attempt::Told;
 pub use crate::fix::issue::{IssueText, resolve_issue};
 pub use crate::fix::output::{FixResult, Output, Status, TestReport};
 
@@ -102,6 +103,11 @@ impl FixError {
 impl Hint for FixError {
     fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::EmptyIssue => "say what is wrong: --issue TEXT, @FILE, - or a number".into(),
+            Self::Read { .. } => "--issue @FILE reads a file, --issue TEXT is the text itself".into(),
+            Self::Write { .. } | Self::Scratch(ScratchError::Io { .. }) => {
+                "make room there, or set AGENT_HOME to a directory that can be written".into()
+            }
             Self::NoGh => "install it (https://cli.github.com), or give the issue's text: --issue @FILE".into(),
             Self::GitHub { .. } => "try `gh auth status`, or give the issue's text: --issue @FILE".into(),
             Self::PatchAndCommit => "use `--branch NAME` to have the patch printed and committed elsewhere".into(),
@@ -122,8 +128,9 @@ impl Hint for FixError {
 
 /// Fixes an issue. Never fails silently: whatever happens is in the result, and `exit()` tells it to scripts.
 ///
-/// The user's tree changes only when the result is kept; with `in_place` it is the place of work and is put back otherwise.
-pub async fn fix(agent: &mut Agent, options: &FixOptions, places: &Places, sink: &mut (dyn FnMut(&Event) + Send)) -> FixResult {
+/// The user's tree changes only when the result is kept; with `in_place` it is the place of work and is put back otherwise. The
+/// last thing that `sink` is told is `Event::Done` with what the whole came to; those before it are the attempts'.
+pub async fn fix(agent: &mut Agent, options: &FixOptions, places: &Places, sink: Sink<'_>) -> FixResult {
     let mut shell = Shell { logs: places.state.join("logs").join(&options.session) };
     run(agent, &mut shell, Wish { options, places }, sink).await
 }
@@ -141,8 +148,10 @@ pub(crate) async fn run(work: &mut dyn Work, tests: &mut dyn Tests, wish: Wish<'
     let mut flow = Flow { work, tests, wish, sink, started, tally: Tally::default() };
     let ending = flow.go().await.unwrap_or_else(|error| Ending::failed(&error));
     let result = FixResult::new(ending, &flow.tally, started.elapsed(), &wish.options.session);
-    match wish.options.predictions.as_deref().map(|path| output::predict(path, &result, wish.options)) {
+    let result = match wish.options.predictions.as_deref().map(|path| output::predict(path, &result, wish.options)) {
         Some(Err(error)) => result.with_failure(&error),
         _ => result,
-    }
+    };
+    (flow.sink)(Told::Event(&Event::Done { outcome: result.outcome() }));
+    result
 }

@@ -4,6 +4,7 @@ use crate::agent::limits::Spent;
 use crate::fix::flow::{Ending, Tally};
 use crate::fix::issue::instance;
 use crate::fix::{FixError, FixOptions};
+use crate::protocol::event::Outcome;
 use crate::protocol::exit::Exit;
 use crate::repo::git::Home;
 use serde::Serialize;
@@ -118,6 +119,19 @@ impl FixResult {
         // What was fixed and could not be written down is an error, too.
         let status = if self.status == Status::Fixed { Status::Error } else { self.status };
         (!line.is_empty()).then(|| format!("{}: {line}", status.as_str()))
+    }
+
+    /// What the session is said to have come to.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let reason = self.summary.clone();
+        match (self.status, self.exit) {
+            (Status::Fixed | Status::Unverified, _) => Outcome::Finished { text: reason },
+            (Status::Budget, _) => Outcome::Budget { reason },
+            (_, Exit::Engine) => Outcome::Engine { reason },
+            (_, Exit::Denied) => Outcome::Denied { reason },
+            (_, Exit::Interrupted) => Outcome::Interrupted,
+            (Status::Unfixed | Status::Error, _) => Outcome::Failed { reason },
+        }
     }
 
     /// Gives what goes to standard output. As a patch: nothing unless the result is worth keeping.

@@ -40,6 +40,7 @@ impl crate::hint::Hint for SessionError {
         Some(match self {
             Self::Unknown(_) => "see `agent session list`".into(),
             Self::Ambiguous { .. } => "give more of its beginning".into(),
+            Self::Write { .. } => "make room there, or set AGENT_HOME to a directory that can be written".into(),
             Self::Newer { .. } => "update the program, or remove the file".into(),
             _ => return None,
         })
