@@ -2,7 +2,8 @@
 //!
 //! A source is flattened to full keys and checked against the table of keys at once, so an error names the source and the
 //! key, and every value that survives knows its origin. The project's file is someone else's text: it may set what the table
-//! marks harmless, anything else is dropped with a warning. A file that does not exist is an empty layer.
+//! marks harmless, and no limit above the person's; anything else is dropped with a warning. A file that does not exist is an
+//! empty layer.
 
 use crate::config::{KEYS, Key, Scope, Settings, Values};
 use crate::hint::Hint;
@@ -56,16 +57,22 @@ pub struct Setting {
     pub origin: Origin,
 }
 
-/// A key that a repository tried to set and may not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A key that a repository tried to set and may not, or not so high.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Warning {
     pub key: String,
     pub origin: Origin,
+    /// What the person allows.
+    pub limit: Option<toml::Value>,
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` in {} is ignored: a repository may not set it", self.key, self.origin)
+        write!(f, "`{}` in {} is ignored: a repository may not ", self.key, self.origin)?;
+        match &self.limit {
+            None => f.write_str("set it"),
+            Some(limit) => write!(f, "raise it above the {limit} that you set"),
+        }
     }
 }
 
@@ -193,7 +200,7 @@ impl Layers {
             return Err(ConfigError::Unknown { origin, key: written.to_owned(), nearest: Key::nearest(written) });
         };
         if matches!(origin, Origin::Project(_)) && key.scope != Scope::Project {
-            self.warnings.push(Warning { key: written.to_owned(), origin });
+            self.warnings.push(Warning { key: written.to_owned(), origin, limit: None });
             return Ok(());
         }
         // `-c sampling.seed="7"` and `-c model=7`: text is what a shell has, so a text key takes any scalar as written.
@@ -208,7 +215,12 @@ impl Layers {
         if let Some(expected) = key.kind.complaint(&value) {
             return Err(ConfigError::Value { origin, key: key.name, value: value.to_string(), expected });
         }
-        self.values.insert(key.name, Setting { value, origin });
+        // What a repository may set of a number is a budget, and those are the person's to widen.
+        let limit = self.values.get(key.name).filter(|set| matches!(set.origin, Origin::Person(_))).map(|set| &set.value);
+        match limit.filter(|limit| matches!(origin, Origin::Project(_)) && value.as_integer() > limit.as_integer()) {
+            Some(limit) => self.warnings.push(Warning { key: written.to_owned(), limit: Some(limit.clone()), origin }),
+            None => drop(self.values.insert(key.name, Setting { value, origin })),
+        }
         Ok(())
     }
 }
@@ -265,7 +277,7 @@ mod tests {
     #[test]
     fn the_later_layer_wins_and_each_value_knows_its_origin() {
         let dir = Dir::new();
-        let person = dir.write("person.toml", "model = 'a'\nmax_steps = 5\n[fix]\ntest = 'make'\n[sampling]\nseed = 3\n");
+        let person = dir.write("person.toml", "model = 'a'\nmax_steps = 9\n[fix]\ntest = 'make'\n[sampling]\nseed = 3\n");
         let project = dir.write("project.toml", "max_steps = 6\nmax_seconds = 7\n");
         let env = |name: &str| (name == "AGENT_MODEL").then(|| "b".to_owned());
         let resolved = Layers::new()
@@ -295,6 +307,19 @@ mod tests {
         let refused: Vec<_> = resolved.warnings.iter().map(|w| w.key.as_str()).collect();
         assert_eq!(refused, ["approval", "endpoint", "model"]);
         assert!(resolved.warnings[0].to_string().contains("c.toml"), "{}", resolved.warnings[0]);
+    }
+
+    #[test]
+    fn a_repository_lowers_a_limit_of_the_persons_and_does_not_raise_it() {
+        let dir = Dir::new();
+        let person = dir.write("person.toml", "max_steps = 9\nmax_seconds = 60\n");
+        let project = dir.write("project.toml", "max_steps = 10\nmax_seconds = 30\nturn_tokens = 9999\n[fix]\ntest = 'make'\n");
+        let resolved = Layers::new().and_then(|l| l.person(&person)).and_then(|l| l.project(&project)).and_then(Layers::resolve);
+        let resolved = resolved.unwrap();
+        assert_eq!((resolved.settings.max_steps, resolved.settings.max_seconds), (9, Some(30)));
+        assert_eq!((resolved.settings.turn_tokens, resolved.settings.fix.test.as_deref()), (9999, Some("make")));
+        let [warning] = &resolved.warnings[..] else { panic!("{:?}", resolved.warnings) };
+        assert!(warning.to_string().ends_with("may not raise it above the 9 that you set"), "{warning}");
     }
 
     #[test]
