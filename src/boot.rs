@@ -9,7 +9,7 @@ use crate::config::layers::ConfigError;
 use crate::config::{ApprovalWord, Layers, Origin, Resolved, SamplingSettings, Settings};
 use crate::engine::backend::LoadOptions;
 use crate::engine::client::{ClientSettings, LlamaEngine};
-use crate::engine::endpoint::{Endpoint, EndpointSettings};
+use crate::engine::endpoint::{Endpoint, EndpointSettings, shown};
 use crate::engine::replay::Replay;
 use crate::engine::{Engine, EngineError};
 #[cfg(feature = "llama")]
@@ -65,7 +65,7 @@ impl Choice {
         let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         match self {
             Self::Replay(file) => stem(file),
-            Self::Endpoint { url, model } => model.clone().unwrap_or_else(|| url.clone()),
+            Self::Endpoint { url, model } => model.clone().unwrap_or_else(|| shown(url)),
             Self::Llama { model } => stem(model),
         }
     }
@@ -342,21 +342,9 @@ pub fn toolbox() -> Toolbox {
     Toolbox::builtin()
 }
 
-/// Whether a server is on this machine: by its name in the URL, without asking anybody.
-pub fn is_loopback(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::boot::{BootError, Choice, Wishes, choose, ground, is_loopback};
+    use crate::boot::{BootError, Choice, Wishes, choose, ground};
     use crate::hint::Hint;
     use std::ffi::OsString;
     use std::path::PathBuf;
@@ -439,23 +427,5 @@ mod tests {
         assert!(matches!(relative, Err(BootError::NoHome)));
         let places = ground(Wishes::default(), |_| None).map(|ground| ground.places.config);
         assert!(!places.is_ok_and(|config| config.starts_with(std::env::temp_dir())));
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for url in
-            ["http://localhost:1/v1", "http://127.0.0.1/v1", "http://127.9.9.9", "https://[::1]:80/v1", "http://u:p@LOCALHOST/"]
-        {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in [
-            "http://10.0.0.1/v1",
-            "http://127.0.0.1.example.com",
-            "http://localhost@example.com/",
-            "http://example.com/localhost",
-            "",
-        ] {
-            assert!(!is_loopback(url), "{url}");
-        }
     }
 }

@@ -124,7 +124,8 @@ fn the_doctor_says_where_settings_come_from_and_what_leaves_the_machine() {
         (&Value::Null, &Value::from(9))
     );
     assert_eq!(report["leaves_the_machine"], "nothing");
-    let asked = machine.agent(&["doctor", "--json", "--endpoint", "http://example.com/v1"]);
+    let asked = machine.agent(&["doctor", "--json", "--endpoint", "http://me:secret@example.com/v1"]);
+    assert!(!asked.out.contains("secret"), "a report is passed on: {}", asked.out);
     assert!(asked.json()["leaves_the_machine"].as_str().unwrap().contains("http://example.com/v1"));
     assert!(asked.err.contains("warning: `endpoint`"), "{}", asked.err);
 }

@@ -5,6 +5,7 @@ use crate::cli::answer;
 use crate::cli::failure::Failure;
 use crate::cli::globals::Globals;
 use crate::config::KEYS;
+use crate::engine::endpoint;
 use crate::hint::Hint;
 use crate::models::installed;
 use crate::protocol::exit::Exit;
@@ -140,7 +141,11 @@ fn settings(ground: &Ground) -> Value {
     for key in KEYS {
         let entry = ground.resolved.values.get(key.name).map_or_else(
             || json!({ "value": null, "origin": "unset", "why": key.why }),
-            |setting| json!({ "value": setting.value, "origin": setting.origin.to_string(), "why": key.why }),
+            |setting| {
+                let url = setting.value.as_str().filter(|_| key.name == "endpoint");
+                let value = url.map_or_else(|| json!(setting.value), |url| json!(endpoint::shown(url)));
+                json!({ "value": value, "origin": setting.origin.to_string(), "why": key.why })
+            },
         );
         found.insert(key.name.into(), entry);
     }
@@ -162,7 +167,7 @@ fn models(ground: &Ground) -> Value {
 fn engine(ground: &Ground) -> Value {
     match boot::choose(ground) {
         Ok(Choice::Replay(file)) => json!({ "kind": "replay", "file": file.to_string_lossy() }),
-        Ok(Choice::Endpoint { url, model }) => json!({ "kind": "endpoint", "url": url, "model": model }),
+        Ok(Choice::Endpoint { url, model }) => json!({ "kind": "endpoint", "url": endpoint::shown(&url), "model": model }),
         Ok(Choice::Llama { model }) => {
             json!({ "kind": "llama", "model": model.to_string_lossy(), "built_in": cfg!(feature = "llama") })
         }
@@ -173,8 +178,8 @@ fn engine(ground: &Ground) -> Value {
 /// What a run would send to another machine.
 fn leaves(ground: &Ground) -> Value {
     match boot::choose(ground) {
-        Ok(Choice::Endpoint { url, .. }) if !boot::is_loopback(&url) => {
-            json!(format!("the conversation, with every file and output in it, goes to {url}"))
+        Ok(Choice::Endpoint { url, .. }) if !endpoint::is_local(&url) => {
+            json!(format!("the conversation, with every file and output in it, goes to {}", endpoint::shown(&url)))
         }
         _ => json!("nothing"),
     }

@@ -12,6 +12,8 @@ mod refusal;
 mod sse;
 mod window;
 
+pub use crate::engine::endpoint::http::{is_local, shown};
+
 use crate::engine::endpoint::body::Dialect;
 use crate::engine::endpoint::chat::{Flow, Transcript};
 use crate::engine::endpoint::http::{Http, Incoming};

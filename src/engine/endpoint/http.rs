@@ -28,6 +28,8 @@ pub struct Http {
     api: String,
     /// What is before `/v1`: where llama-server has its own routes.
     root: String,
+    /// `api` without a password, for messages.
+    shown: String,
 }
 
 /// A JSON answer, or a refusal with its status.
@@ -36,7 +38,7 @@ pub type Told = Result<Value, Refusal>;
 impl Http {
     /// Prepares a client; nothing is connected yet. `/v1` may be left out when the URL has no path.
     pub fn new(url: &str, api_key: Option<&str>) -> Result<Self, EngineError> {
-        let wrong = |reason: String| EngineError::Unreachable { url: url.to_owned(), reason };
+        let wrong = |reason: String| EngineError::Unreachable { url: shown(url), reason };
         let parsed = Url::parse(url).map_err(|e| wrong(e.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(wrong(format!("`{}` is not a scheme that is spoken here", parsed.scheme())));
@@ -45,7 +47,8 @@ impl Http {
         let written = url.trim_end_matches('/');
         let api = if parsed.path() == "/" { format!("{written}/v1") } else { written.to_owned() };
         let root = api.strip_suffix("/v1").unwrap_or(&api).to_owned();
-        Ok(Self { client, api, root })
+        let shown = shown(&api);
+        Ok(Self { client, api, root, shown })
     }
 
     /// A route of the OpenAI interface.
@@ -83,7 +86,7 @@ impl Http {
     fn failure(&self, error: &reqwest::Error) -> EngineError {
         if error.is_connect() {
             let reason = if error.is_timeout() { format!("no answer within {} s", CONNECT.as_secs()) } else { root_cause(error) };
-            return EngineError::Unreachable { url: self.api.clone(), reason };
+            return EngineError::Unreachable { url: self.shown.clone(), reason };
         }
         EngineError::Lost { reason: root_cause(error) }
     }
@@ -160,6 +163,19 @@ fn without_roots(builder: ClientBuilder) -> Result<ClientBuilder, String> {
     Ok(builder.tls_backend_preconfigured(tls))
 }
 
+/// A URL as it may be written down: without the user and the password that it may hold.
+pub fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..authority].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[host..])
+}
+
+/// Whether a server is on this machine: by its name in the URL, without asking anybody.
+pub fn is_local(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| is_loopback(url.host_str().unwrap_or_default()))
+}
+
 /// Whether a URL's host is this machine, by its spelling: `localhost` and all below it belong to loopback (RFC 6761).
 fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
@@ -190,7 +206,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use crate::engine::EngineError;
-    use crate::engine::endpoint::http::{Http, is_loopback};
+    use crate::engine::endpoint::http::{Http, is_local, is_loopback, shown};
 
     #[test]
     fn loopback_is_told_by_its_spelling() {
@@ -200,6 +216,25 @@ mod tests {
         for host in ["localhost.example.org", "notlocalhost", "192.168.1.2", "0.0.0.0", "[2001:db8::1]", ""] {
             assert!(!is_loopback(host), "{host}");
         }
+    }
+
+    #[test]
+    fn only_the_host_of_a_url_makes_it_local() {
+        for url in ["http://localhost:1/v1", "https://[::1]:80/v1", "http://u:p@LOCALHOST/"] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in ["http://127.0.0.1.example.com", "http://localhost@example.com/", "http://example.com/localhost", ""] {
+            assert!(!is_local(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        assert_eq!(shown("http://u:p@ss@box:1/v1?a=@"), "http://box:1/v1?a=@");
+        assert_eq!(shown("http://box/a@b"), "http://box/a@b");
+        assert_eq!(shown("box:8080"), "box:8080");
+        let refused = Http::new("ftp://u:secret@box/v1", None).err().expect("no such scheme");
+        assert!(!refused.to_string().contains("secret"), "{refused}");
     }
 
     #[test]
