@@ -262,7 +262,10 @@ impl Flow<'_> {
             (Outcome::Engine { reason }, _) => Ending::new(Status::Error, Exit::Engine, reason),
             (Outcome::Denied { reason }, _) => Ending::new(Status::Error, Exit::Denied, reason),
             (_, Verdict::Fixed) => Ending::new(Status::Fixed, Exit::Done, ""),
-            (Outcome::Budget { reason }, _) => Ending::new(Status::Budget, Exit::Budget, reason),
+            // The attempt knows what was left for it, the person what they set.
+            (Outcome::Budget { reason }, _) => {
+                Ending::new(Status::Budget, Exit::Budget, self.over_budget().unwrap_or_else(|| reason.clone()))
+            }
             (_, Verdict::Unverified(reason)) => Ending::new(Status::Unverified, Exit::Unverified, *reason),
             (outcome, Verdict::Unfixed(reason)) => match (self.over_budget(), outcome) {
                 (Some(reason), _) => Ending::new(Status::Budget, Exit::Budget, reason),

@@ -76,6 +76,8 @@ type Content = Option<(Kind, Vec<u8>)>;
 
 struct Step<'a> {
     path: &'a str,
+    /// What lies there before the step.
+    found: Option<Entry>,
     current: Content,
     wanted: Content,
 }
@@ -85,10 +87,14 @@ impl<'a> Step<'a> {
         let content = |entry: Option<Entry>| -> Result<Content, ScratchError> {
             entry.map(|entry| Ok((entry.kind, workspace.bytes(entry)?))).transpose()
         };
-        Ok(Self { path: &change.path, current: content(side.other().of(change))?, wanted: content(side.of(change))? })
+        let found = side.other().of(change);
+        Ok(Self { path: &change.path, found, current: content(found)?, wanted: content(side.of(change))? })
     }
 
     fn restore(&self, root: &Root) -> Result<(), KeepError> {
+        if entry(root.as_path(), self.path) == self.found {
+            return Ok(());
+        }
         let torn = |source| KeepError::Torn { path: self.path.to_owned(), source };
         self.write(root, &self.current).map_err(torn)
     }
@@ -190,10 +196,30 @@ mod tests {
         fs::create_dir(tree.root().join("d")).unwrap();
         fs::write(tree.root().join("d/e"), "deep").unwrap();
         let changes = world.workspace.changes(&tree).unwrap();
-        // A dangling link where a directory is to be: the last write has no place to go.
+        // A dangling link where a directory is to be: the last write has no place to go, and nothing there to put back.
         symlink("nowhere/at/all", world.dir.join("d")).unwrap();
         let before = state(&world.dir);
         assert!(matches!(put(&world.workspace, &world.dir, &changes, Side::After), Err(KeepError::Write(_))));
         assert_eq!(state(&world.dir), before);
+    }
+
+    #[test]
+    fn what_could_not_be_written_needs_no_putting_back() {
+        let held = tempfile::tempdir().unwrap();
+        let (dir, elsewhere) = (held.path().join("tree"), held.path().join("elsewhere"));
+        for place in [&dir.join("d"), &elsewhere] {
+            fs::create_dir_all(place).unwrap();
+            fs::write(place.join("e"), "old").unwrap();
+        }
+        let workspace = Workspace::open(&dir, &held.path().join("shelf"), Placement::Apart).unwrap();
+        let tree = workspace.attempt(1).unwrap();
+        fs::write(tree.root().join("d/e"), "new").unwrap();
+        let changes = workspace.changes(&tree).unwrap();
+        // The same bytes are found there, and writing is refused both ways: the link leads outside.
+        fs::remove_dir_all(dir.join("d")).unwrap();
+        symlink(&elsewhere, dir.join("d")).unwrap();
+        let refused = put(&workspace, &dir, &changes, Side::After);
+        assert!(matches!(refused, Err(KeepError::Write(_))), "{refused:?}");
+        assert_eq!(fs::read_to_string(elsewhere.join("e")).unwrap(), "old");
     }
 }

@@ -288,6 +288,10 @@ async fn attempts_end_when_the_budget_is_spent_between_them() {
     world.options.limits.steps = Some(6);
     let (result, _) = world.fix(vec![writes(&[]), writes(&[])]).await;
     assert_eq!((result.status, result.exit(), result.attempts), (Status::Budget, Exit::Budget, 2));
+    world.options.limits.steps = Some(5);
+    let spent = ends(Outcome::Budget { reason: "the limit of 2 steps is reached".into() });
+    let (result, _) = world.fix(vec![writes(&[]), spent]).await;
+    assert_eq!(result.summary, "the limit of 5 steps is reached", "the person's limit, not what was left of it");
 }
 
 #[tokio::test]
