@@ -49,8 +49,8 @@ pub struct TestOutcome {
 /// What an earlier attempt teaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FixLesson {
-    /// What was changed, in words: `src/lib.rs (+2 -1)`.
-    pub changed: String,
+    /// What was changed, each as `src/lib.rs (+2 -1)`; the first five are shown.
+    pub changed: Vec<String>,
     /// How the tests ended after it. `None`: they were not run.
     pub test: Option<TestOutcome>,
     /// The model's last words.
@@ -76,6 +76,8 @@ impl Allowance {
 
 /// Most names of the root that are listed.
 const ENTRIES: usize = 20;
+/// Most changes of an earlier attempt that are listed.
+const CHANGES: usize = 5;
 /// Most bytes of an earlier attempt's last words.
 const SAID: usize = 400;
 
@@ -120,10 +122,11 @@ pub fn notes(here: &Environment, allowance: &Allowance) -> Option<String> {
     #[derive(Serialize)]
     struct View {
         text: String,
+        cut: usize,
     }
     let text = here.notes.as_deref().map(str::trim).filter(|text| !text.is_empty())?;
-    let text = fence(&head(text, allowance.notes, "AGENTS.md goes on: read it for the rest"), "notes");
-    Some(render(include_str!("../prompts/notes.md.j2"), &View { text }))
+    let (kept, cut) = head(text, allowance.notes);
+    Some(render(include_str!("../prompts/notes.md.j2"), &View { text: fence(kept, "notes"), cut }))
 }
 
 /// Puts together all that stands before the user's words: system prompt, environment, the project's notes.
@@ -150,6 +153,8 @@ pub fn fix_opening(opening: &FixOpening, allowance: &Allowance) -> String {
     #[derive(Serialize)]
     struct View<'a> {
         issue: String,
+        cut: usize,
+        issue_end: String,
         test: Option<Test<'a>>,
         lesson: Option<String>,
     }
@@ -160,25 +165,32 @@ pub fn fix_opening(opening: &FixOpening, allowance: &Allowance) -> String {
         clipped: test.output.trim().len() > allowance.output,
         output: fence(tail(&test.output, allowance.output), "output"),
     });
-    let issue = fence(&middle(&opening.issue, allowance.issue), "issue");
+    let (first, cut, last) = ends(&opening.issue, allowance.issue);
+    let (issue, issue_end) = (fence(first, "issue"), fence(last, "issue"));
     let lesson = opening.lesson.as_ref().map(|lesson| fix_lesson(lesson, allowance));
-    render(include_str!("../prompts/fix-opening.md.j2"), &View { issue, test, lesson })
+    render(include_str!("../prompts/fix-opening.md.j2"), &View { issue, cut, issue_end, test, lesson })
 }
 
 fn fix_lesson(lesson: &FixLesson, allowance: &Allowance) -> String {
     #[derive(Serialize)]
-    struct View<'a> {
-        changed: &'a str,
+    struct View {
+        changed: String,
+        more: usize,
         said: String,
+        cut: usize,
         code: i32,
         output: String,
     }
     let output = lesson.test.as_ref().map(|test| fence(tail(&test.output, allowance.output), "output"));
+    let shown = &lesson.changed[..lesson.changed.len().min(CHANGES)];
+    let (said, cut) = head(lesson.said.trim(), SAID);
     render(
         include_str!("../prompts/fix-lesson.md.j2"),
         &View {
-            changed: &lesson.changed,
-            said: one_line(&head(lesson.said.trim(), SAID, "cut")).replace('"', "'"),
+            changed: shown.join(", "),
+            more: lesson.changed.len() - shown.len(),
+            said: one_line(said).replace('"', "'"),
+            cut,
             code: lesson.test.as_ref().map_or(0, |test| test.code),
             output: output.unwrap_or_default(),
         },
@@ -204,14 +216,14 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Keeps the first `most` bytes, whole lines where there are some, and says that it did.
-fn head(text: &str, most: usize, note: &str) -> String {
+/// Keeps the first `most` bytes, whole lines where there are some, and counts those that are cut.
+fn head(text: &str, most: usize) -> (&str, usize) {
     if text.len() <= most {
-        return text.to_owned();
+        return (text, 0);
     }
-    let cut = &text[..text.floor_char_boundary(most)];
-    let kept = cut.rfind('\n').map_or(cut, |end| &cut[..end]);
-    format!("{kept}\n[… {} bytes more. {note}]", text.len() - kept.len())
+    let first = &text[..text.floor_char_boundary(most)];
+    let kept = first.rfind('\n').map_or(first, |end| &first[..end]);
+    (kept, text.len() - kept.len())
 }
 
 /// Keeps the last `most` bytes, from the start of a line where there is one: a test's verdict stands at its end.
@@ -224,15 +236,15 @@ fn tail(text: &str, most: usize) -> &str {
     cut.find('\n').map_or(cut, |end| &cut[end + 1..])
 }
 
-/// Keeps two thirds of `most` bytes from the start and one from the end, and says what is gone.
-fn middle(text: &str, most: usize) -> String {
+/// Keeps two thirds of `most` bytes from the start and one from the end, and counts those that are cut between them.
+fn ends(text: &str, most: usize) -> (&str, usize, &str) {
     let text = text.trim();
     if text.len() <= most {
-        return text.to_owned();
+        return (text, 0, "");
     }
     let first = &text[..text.floor_char_boundary(most / 3 * 2)];
     let last = &text[text.ceil_char_boundary(text.len() - most / 3)..];
-    format!("{first}\n[… {} bytes cut …]\n{last}", text.len() - first.len() - last.len())
+    (first, text.len() - first.len() - last.len(), last)
 }
 
 #[cfg(test)]
@@ -334,13 +346,18 @@ mod tests {
     #[test]
     fn the_lesson_tells_what_was_tried_and_how_it_ended() {
         let lesson = FixLesson {
-            changed: "src/lib.rs (+1 -1)".into(),
+            changed: vec!["src/lib.rs (+1 -1)".into()],
             test: Some(red("left: 3\nright: 4")),
             said: "I \"fixed\"\nit.".into(),
         };
         let opening = FixOpening { issue: "off by one".into(), test: Some(red("left: 2")), lesson: Some(lesson) };
         let text = fix_opening(&opening, &Allowance::of_window(None));
         assert!(text.contains("It changed: src/lib.rs (+1 -1). It ended with: \"I 'fixed' it.\""), "{text}");
+        let several = |n: usize, said: &str| FixLesson { changed: vec!["a".into(); n], test: None, said: said.into() };
+        let words = |lesson: FixLesson| fix_lesson(&lesson, &Allowance::of_window(None));
+        assert!(words(several(0, "")).starts_with("An earlier attempt failed and was undone. It changed nothing.\nFind out why"));
+        assert!(words(several(7, &"x".repeat(500))).contains("It changed: a, a, a, a, a and 2 more. It ended with: \"xxx"));
+        assert!(words(several(1, &"x".repeat(500))).contains("x…\"\n"));
         assert!(text.contains("exit 101:\n<output>\nleft: 3\nright: 4\n</output>\nFind out why"), "{text}");
     }
 

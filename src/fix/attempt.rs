@@ -85,21 +85,14 @@ pub fn task(setting: Setting<'_>, opening: &FixOpening) -> Result<Task, FixError
 
 /// Puts an attempt that failed into words for the next one. `test` is how the test command ended on its result.
 pub fn learn(workspace: &Workspace, changes: &[FileChange], outcome: &Outcome, test: Option<TestOutcome>) -> FixLesson {
-    const NAMED: usize = 5;
-    let named = changes.iter().take(NAMED).map(|change| match workspace.lines(change) {
+    let name = |change: &FileChange| match workspace.lines(change) {
         Ok((added, deleted)) => format!("{} (+{added} -{deleted})", change.path),
         Err(_) => change.path.clone(),
-    });
-    let mut changed: Vec<String> = named.collect();
-    match changes.len() {
-        0 => changed.push("nothing".into()),
-        more if more > NAMED => changed.push(format!("{} more", more - NAMED)),
-        _ => {}
-    }
+    };
     let said = match outcome {
         Outcome::Finished { text } => text.clone(),
         Outcome::Failed { reason } => reason.clone(),
         _ => String::new(),
     };
-    FixLesson { changed: changed.join(", "), test, said }
+    FixLesson { changed: changes.iter().map(name).collect(), test, said }
 }
