@@ -25,9 +25,15 @@ fn help_is_an_answer_and_misuse_is_not() {
     let help = machine.agent(&["--help"]);
     assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
     assert!(help.out.contains("agent [OPTIONS]") && help.out.contains("fix"), "{}", help.out);
-    for arguments in
-        [&[][..], &["nosuch"], &["fix"], &["run", "x", "--output", "pdf"], &["doctor", "-c", "modle=1"], &["tool", "nosuch"]]
-    {
+    for arguments in [
+        &[][..],
+        &["nosuch"],
+        &["fix"],
+        &["fix", "--issue", "x", "--strategy", "repair"],
+        &["run", "x", "--output", "pdf"],
+        &["doctor", "-c", "modle=1"],
+        &["tool", "nosuch"],
+    ] {
         let misuse = machine.agent(arguments);
         assert_eq!((misuse.code, misuse.out.as_str()), (Some(2), ""), "{arguments:?}");
         assert!(!misuse.err.is_empty(), "{arguments:?}");

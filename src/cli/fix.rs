@@ -3,7 +3,7 @@
 use crate::boot;
 use crate::cli::answer;
 use crate::cli::failure::Failure;
-use crate::cli::globals::{Globals, KeyFlag};
+use crate::cli::globals::{Costs, Globals, KeyFlag};
 use crate::cli::interrupt::block_on;
 use crate::cli::progress::Progress;
 use crate::fix::{self, FixOptions, FixResult, Told, resolve_issue};
@@ -29,15 +29,8 @@ pub struct Fix {
     /// How often to try, each time from the start with the lesson of the last one
     #[arg(long, value_name = "N")]
     attempts: Option<u32>,
-    /// The most turns of the model, over all attempts
-    #[arg(long, value_name = "N")]
-    max_steps: Option<u32>,
-    /// The most seconds, over all attempts
-    #[arg(long, value_name = "N")]
-    max_seconds: Option<u64>,
-    /// The most tokens, processed and generated, over all attempts
-    #[arg(long, value_name = "N")]
-    max_tokens: Option<u32>,
+    #[command(flatten)]
+    costs: Costs,
     /// Work in the tree itself instead of a copy
     #[arg(long)]
     in_place: bool,
@@ -88,13 +81,10 @@ impl Fix {
     pub fn run(self, globals: Globals) -> Result<Exit, Failure> {
         // Both names of the strategy mean the one that there is.
         let (Strategy::Auto | Strategy::Loop) = self.strategy;
-        let ground = globals.ground(vec![
+        let ground = globals.ground(self.costs.and([
             KeyFlag::text("--test", "fix.test", self.test),
             KeyFlag::number("--attempts", "fix.attempts", self.attempts),
-            KeyFlag::number("--max-steps", "max_steps", self.max_steps),
-            KeyFlag::number("--max-seconds", "max_seconds", self.max_seconds),
-            KeyFlag::number("--max-tokens", "max_tokens", self.max_tokens),
-        ])?;
+        ]))?;
         let issue = resolve_issue(&self.issue, ground.root.as_path()).map_err(|e| Failure::of(e.exit(), e))?;
         let cancel = CancellationToken::new();
         let mut agent = boot::agent(&ground, cancel.clone()).map_err(|e| Failure::of(e.exit(), e))?;

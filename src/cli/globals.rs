@@ -45,6 +45,32 @@ impl KeyFlag {
     }
 }
 
+/// The flags of commands that run the loop: what it may cost.
+#[derive(Debug, Args)]
+pub struct Costs {
+    /// The most turns of the model, in all
+    #[arg(long, value_name = "N")]
+    max_steps: Option<u32>,
+    /// The most seconds, in all
+    #[arg(long, value_name = "N")]
+    max_seconds: Option<u64>,
+    /// The most tokens, processed and generated, in all
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u32>,
+}
+
+impl Costs {
+    /// These flags, and the command's own.
+    pub fn and(self, more: impl IntoIterator<Item = KeyFlag>) -> Vec<KeyFlag> {
+        let own = [
+            KeyFlag::number("--max-steps", "max_steps", self.max_steps),
+            KeyFlag::number("--max-seconds", "max_seconds", self.max_seconds),
+            KeyFlag::number("--max-tokens", "max_tokens", self.max_tokens),
+        ];
+        own.into_iter().chain(more).collect()
+    }
+}
+
 impl Globals {
     /// Reads every layer and says what of it was refused. `more` are the command's own flags.
     pub fn ground(self, more: Vec<KeyFlag>) -> Result<Ground, Failure> {

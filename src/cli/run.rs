@@ -3,7 +3,7 @@
 use crate::boot;
 use crate::cli::answer::{self, Reader};
 use crate::cli::failure::Failure;
-use crate::cli::globals::{Globals, KeyFlag};
+use crate::cli::globals::{Costs, Globals, KeyFlag};
 use crate::cli::interrupt::block_on;
 use crate::cli::progress::Progress;
 use crate::config::ApprovalWord;
@@ -25,15 +25,8 @@ pub struct Run {
     /// What may be done without asking: there is nobody to ask, the rest is refused
     #[arg(long, value_name = "WHAT")]
     approve: Option<ApprovalWord>,
-    /// The most turns of the model
-    #[arg(long, value_name = "N")]
-    max_steps: Option<u32>,
-    /// The most seconds
-    #[arg(long, value_name = "N")]
-    max_seconds: Option<u64>,
-    /// The most tokens, processed and generated
-    #[arg(long, value_name = "N")]
-    max_tokens: Option<u32>,
+    #[command(flatten)]
+    costs: Costs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,16 +42,8 @@ enum Output {
 impl Run {
     /// Runs the task; the exit code is the outcome's.
     pub fn run(self, globals: Globals) -> Result<Exit, Failure> {
-        let ground = globals.ground(vec![
-            KeyFlag::number("--max-steps", "max_steps", self.max_steps),
-            KeyFlag::number("--max-seconds", "max_seconds", self.max_seconds),
-            KeyFlag::number("--max-tokens", "max_tokens", self.max_tokens),
-            KeyFlag::text(
-                "--approve",
-                "approval",
-                self.approve.and_then(|word| Some(word.to_possible_value()?.get_name().to_owned())),
-            ),
-        ])?;
+        let approval = self.approve.and_then(|word| Some(word.to_possible_value()?.get_name().to_owned()));
+        let ground = globals.ground(self.costs.and([KeyFlag::text("--approve", "approval", approval)]))?;
         let cancel = CancellationToken::new();
         let mut agent = boot::agent(&ground, cancel.clone()).map_err(|e| Failure::of(e.exit(), e))?;
         let settings = &ground.resolved.settings;
