@@ -32,7 +32,7 @@ impl Bench {
         };
         let extent = Extent { words: self.prompt, generate: self.generate.max(1), rounds: self.rounds.max(1) };
         let figures =
-            boot::bench(&ground, &model, extent, &mut |line| eprintln!("{line}")).map_err(|e| Failure::of(e.exit(), e))?;
+            boot::bench(&ground, &model, extent, &mut |line| answer::aside(line)).map_err(|e| Failure::of(e.exit(), e))?;
         if self.json {
             answer::json(&figures)?;
         } else {
