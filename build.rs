@@ -1,9 +1,12 @@
-//! Compiles the bridge against the very llama.cpp that llama-cpp-sys-2 built.
+//! Compiles the bridge, and the imaginary devices, against the very llama.cpp that llama-cpp-sys-2 built.
 
 #[cfg(feature = "llama")]
 fn main() {
     use std::path::{Path, PathBuf};
-    println!("cargo:rerun-if-changed=src/engine/bridge.cpp");
+    const SOURCES: [&str; 2] = ["src/engine/bridge.cpp", "src/engine/imaginary.cpp"];
+    for source in SOURCES {
+        println!("cargo:rerun-if-changed={source}");
+    }
     println!("cargo:rerun-if-changed=build.rs");
     // llama-cpp-sys-2 (links = "llama") exports one path, OUT_DIR/lib/cmake; CMake's cache there names its sources.
     let exported =
@@ -16,8 +19,8 @@ fn main() {
         .expect("CMake caches its source folder");
     let source = PathBuf::from(source);
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").warnings(false).file("src/engine/bridge.cpp");
-    for folder in ["include", "src", "ggml/include", "common", "vendor"] {
+    build.cpp(true).std("c++17").warnings(false).files(SOURCES);
+    for folder in ["include", "src", "ggml/include", "ggml/src", "common", "vendor"] {
         build.include(source.join(folder));
     }
     build.compile("agent_bridge");

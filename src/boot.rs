@@ -10,15 +10,19 @@ use crate::config::{ApprovalWord, Layers, Origin, Resolved, SamplingSettings, Se
 use crate::engine::backend::LoadOptions;
 use crate::engine::client::{ClientSettings, LlamaEngine};
 use crate::engine::endpoint::{Endpoint, EndpointSettings, shown};
+use crate::engine::memory::{Device, Host};
 use crate::engine::replay::Replay;
 use crate::engine::{Engine, EngineError};
 #[cfg(feature = "llama")]
-use crate::engine::{bench, embedded::Embedded, tokenizer::Tokenizer, worker};
+use crate::engine::{bench, embedded::Embedded, llama, tokenizer::Tokenizer, worker};
 use crate::hint::Hint;
 use crate::models::gguf::{self, Need};
 use crate::models::installed::{self, Installed};
 use crate::path::{PathError, Places, Root};
+#[cfg(feature = "llama")]
+use crate::planner::shape::Shape;
 use crate::planner::wanted::Wanted;
+use crate::planner::{Plan, PlanError};
 use crate::protocol::exit::Exit;
 use crate::protocol::turn::Sampling;
 #[cfg(feature = "llama")]
@@ -90,8 +94,10 @@ pub enum BootError {
     NoModel { models: PathBuf },
     #[error("no installed model fits: the smallest, `{name}`, has {size}, and {available} are free")]
     TooLarge { name: String, size: Bytes, available: Bytes },
-    #[error("cannot plan the memory of `{}` in this version", model.display())]
-    NoPlan { model: PathBuf },
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error("this system does not say how much memory it has")]
+    NoHost,
     #[error("no model `{name}`: it is no file, and not installed in `{}`", models.display())]
     Unknown { name: String, models: PathBuf, installed: Vec<String> },
 }
@@ -109,7 +115,8 @@ impl Hint for BootError {
                 "name a file with `--model PATH.gguf`, a server with `--endpoint URL`, or put a GGUF file there; `agent doctor` shows what was looked at"
                     .into(),
             ),
-            Self::NoPlan { .. } => Some("pin what you know with `-c plan.n_ctx=…` and `-c plan.n_gpu_layers=…`".into()),
+            Self::Plan(error) => error.hint(),
+            Self::NoHost => Some("say it with `--host-memory SIZE`".into()),
             Self::TooLarge { .. } => Some("name it with --model to try all the same, or use a server with --endpoint".into()),
             Self::Unknown { installed, .. } if installed.is_empty() => Some("`agent model list` shows where models are looked for".into()),
             Self::Unknown { installed, .. } => Some(format!("installed: {}", installed.join(", "))),
@@ -121,7 +128,7 @@ impl BootError {
     /// The class of the error: what was asked for wrongly, or an engine that is not to be had.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::NoHome | Self::Root(_) | Self::Options(_) => Exit::Usage,
+            Self::Config(_) | Self::NoHome | Self::Root(_) | Self::Options(_) | Self::Plan(PlanError::Pinned { .. }) => Exit::Usage,
             _ => Exit::Engine,
         }
     }
@@ -197,7 +204,7 @@ fn best(places: &Places) -> Result<Installed, BootError> {
     let Some(smallest) = all.iter().min_by_key(|model| model.size) else {
         return Err(BootError::NoModel { models: places.models.clone() });
     };
-    let Some(available) = installed::available_memory() else {
+    let Some(available) = Host::look().map(|host| host.available) else {
         return Ok(smallest.clone());
     };
     // An eighth stays for the cache, the buffers and everybody else.
@@ -261,12 +268,17 @@ fn load_options(settings: &Settings, model: PathBuf) -> LoadOptions {
         model,
         n_ctx: plan.n_ctx,
         n_gpu_layers: plan.n_gpu_layers,
+        tensor_split: plan.tensor_split.clone(),
+        expert_layers_on_cpu: plan.expert_layers_on_cpu.clone(),
+        host_experts: Vec::new(),
         threads: settings.engine.threads,
         n_batch: plan.n_batch,
         n_ubatch: plan.n_ubatch,
+        n_outputs: plan.n_outputs,
         type_k: plan.kv_type_k.clone(),
         type_v: plan.kv_type_v.clone(),
         flash_attn: plan.flash_attn,
+        swa_full: plan.swa_full,
     }
 }
 
@@ -274,7 +286,17 @@ fn load_options(settings: &Settings, model: PathBuf) -> LoadOptions {
 #[cfg(feature = "llama")]
 pub fn serve(socket: PathBuf, options: &str, idle: Duration) -> Result<(), BootError> {
     let options = serde_json::from_str(options).map_err(BootError::Options)?;
-    Ok(worker::serve(worker::ServeSettings { socket, options, idle }, Embedded::load)?)
+    // The memory is planned here, where it is taken: what was free when the front end started may be gone.
+    let load = |asked: &LoadOptions, progress: &mut dyn FnMut(f32)| {
+        let failed = |e: BootError| match e {
+            BootError::Engine(error) | BootError::Plan(PlanError::Engine(error)) => error,
+            other => EngineError::Load { path: asked.model.clone(), reason: other.to_string() },
+        };
+        let plan = planned(asked, &Wanted::default()).map_err(failed)?;
+        plan.why.iter().for_each(|sentence| eprintln!("{sentence}"));
+        Embedded::load(&plan.options, progress)
+    };
+    Ok(worker::serve(worker::ServeSettings { socket, options, idle }, load)?)
 }
 
 /// Is the engine process, until it is to end.
@@ -318,9 +340,44 @@ pub fn approval(settings: &Settings) -> Policy {
     }
 }
 
-/// Plans the memory of a model, in the contract's shape. The one place where a plan is asked for.
-pub fn plan(_ground: &Ground, model: &Path, _wanted: &Wanted) -> Result<serde_json::Value, BootError> {
-    Err(BootError::NoPlan { model: model.to_owned() })
+/// Plans the memory of a model with what is pinned in the settings. Loads nothing.
+#[cfg(feature = "llama")]
+pub fn plan(ground: &Ground, model: &Path, wanted: &Wanted) -> Result<Plan, BootError> {
+    planned(&load_options(&ground.resolved.settings, model.to_owned()), wanted)
+}
+
+/// Plans the memory of a model with what is pinned in the settings. Loads nothing.
+#[cfg(not(feature = "llama"))]
+pub fn plan(_ground: &Ground, _model: &Path, _wanted: &Wanted) -> Result<Plan, BootError> {
+    Err(BootError::Unbuilt)
+}
+
+/// The plan that `agent plan` shows and the engine loads by.
+#[cfg(feature = "llama")]
+fn planned(asked: &LoadOptions, wanted: &Wanted) -> Result<Plan, BootError> {
+    let model = &asked.model;
+    let unreadable = |e: gguf::GgufError| EngineError::Load { path: model.clone(), reason: e.to_string() };
+    let shape = Shape::of(&gguf::check(model, Need::Weights).map_err(unreadable)?);
+    let given = wanted.host_memory.map(|size| Host { total: size, available: size });
+    let host = given.or_else(Host::look).or_else(host_of_llama).ok_or(BootError::NoHost)?;
+    let mut machine = llama::Machine::with(&wanted.devices)?;
+    Ok(crate::planner::plan(shape, host, asked, wanted.min_ctx, &mut machine)?)
+}
+
+/// The host as llama.cpp sees it: it knows the total on every system, and takes all of it for free.
+#[cfg(feature = "llama")]
+fn host_of_llama() -> Option<Host> {
+    let cpu = devices().into_iter().find(|device| device.kind == "cpu")?;
+    Some(Host { total: cpu.total, available: cpu.free })
+}
+
+/// The devices that llama.cpp can compute on.
+pub fn devices() -> Vec<Device> {
+    #[cfg(feature = "llama")]
+    let devices = llama::devices();
+    #[cfg(not(feature = "llama"))]
+    let devices = Vec::new();
+    devices
 }
 
 /// Measures a model against bare llama.cpp, with the built-in tools' grammar.

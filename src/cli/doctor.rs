@@ -6,6 +6,7 @@ use crate::cli::failure::Failure;
 use crate::cli::globals::Globals;
 use crate::config::KEYS;
 use crate::engine::endpoint;
+use crate::engine::memory::Host;
 use crate::hint::Hint;
 use crate::models::installed;
 use crate::protocol::exit::Exit;
@@ -28,6 +29,7 @@ impl Doctor {
         let report = json!({
             "program": program(),
             "machine": machine(),
+            "devices": devices(),
             "directories": directories(&ground),
             "programs": programs(),
             "settings": settings(&ground),
@@ -67,13 +69,20 @@ fn program() -> Value {
 
 fn machine() -> Value {
     let here = instructions(Side::Machine);
+    let host = Host::look();
     json!({
         "threads": std::thread::available_parallelism().map_or(0, usize::from),
         "instructions": here,
         // A portable build on a better machine works, slower than it could.
         "unused": here.iter().filter(|name| !instructions(Side::Build).contains(name)).collect::<Vec<_>>(),
-        "available_memory": installed::available_memory().map(|bytes| bytes.0),
+        "memory": host.map(|host| host.total),
+        "available_memory": host.map(|host| host.available),
     })
+}
+
+/// The accelerators as llama.cpp sees them. The processor's memory stands under `machine`: llama.cpp takes all of it for free.
+fn devices() -> Value {
+    boot::devices().into_iter().filter(|device| device.kind != "cpu").map(|device| json!(device)).collect()
 }
 
 /// Whose instructions are asked for.

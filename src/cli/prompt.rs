@@ -3,7 +3,7 @@
 //! With a model the text is the one its template renders and the tokens are its own. Without one there is no template: the
 //! parts stand as they are, and a token is taken for three bytes.
 
-use crate::boot::{self, BootError, Ground};
+use crate::boot::{self, BootError, Choice, Ground};
 use crate::cli::answer;
 use crate::cli::failure::Failure;
 use crate::cli::globals::Globals;
@@ -19,6 +19,7 @@ use crate::tools::Mode;
 use crate::units::Tokens;
 use clap::ValueEnum;
 use serde::Serialize;
+use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, clap::Args)]
@@ -46,12 +47,13 @@ struct Shown {
     text: String,
 }
 
-#[derive(Debug, Serialize)]
-struct Counts {
-    system: Tokens,
-    tools: Tokens,
-    environment: Tokens,
-    total: Tokens,
+/// What the beginning of a conversation costs. `total` is all of it, with what the template puts around the parts.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Counts {
+    pub system: Tokens,
+    pub tools: Tokens,
+    pub environment: Tokens,
+    pub total: Tokens,
 }
 
 /// What a conversation begins with.
@@ -69,15 +71,14 @@ impl Prompt {
             Work::Chat => (Purpose::Chat, Mode::Chat),
             Work::Fix => (Purpose::Fix, Mode::Fix),
         };
-        let here = environment::look(&ground.root, ground.root.as_path(), ground.resolved.settings.fix.test.clone());
-        let front = Front { purpose, here, cards: boot::toolbox().cards(mode) };
+        let front = Front::of(&ground, purpose, mode);
         let shown = match boot::choose(&ground) {
             Err(BootError::NoModel { .. } | BootError::TooLarge { .. }) => front.estimated(None),
             Err(error) => return Err(Failure::of(error.exit(), error)),
             Ok(choice) => {
                 let mut engine = boot::engine(&ground, choice, Need::Tokenizer).map_err(|e| Failure::of(e.exit(), e))?;
                 let cancel = CancellationToken::new();
-                let measured = front.measured(engine.as_mut(), &ground, &cancel);
+                let measured = front.measured(engine.as_mut(), &ground, None, &cancel);
                 block_on(&cancel, async { measured.await.map_err(|e| Failure::of(Exit::Engine, e)) })?
             }
         };
@@ -94,7 +95,26 @@ impl Prompt {
     }
 }
 
+/// Counts what a chat would begin with in a window, with the model's own tokenizer. Where it has none the counts are
+/// estimates, and the second part of the answer is false.
+pub fn counts(ground: &Ground, model: &Path, window: Tokens) -> Result<(Counts, bool), Failure> {
+    let front = Front::of(ground, Purpose::Chat, Mode::Chat);
+    let choice = Choice::Llama { model: model.to_owned() };
+    let Ok(mut engine) = boot::engine(ground, choice, Need::Tokenizer) else {
+        return Ok((front.estimated(Some(window)).tokens, false));
+    };
+    let cancel = CancellationToken::new();
+    let measured = front.measured(engine.as_mut(), ground, Some(window), &cancel);
+    let shown = block_on(&cancel, async { measured.await.map_err(|e| Failure::of(Exit::Engine, e)) })?;
+    Ok((shown.tokens, shown.exact))
+}
+
 impl Front {
+    fn of(ground: &Ground, purpose: Purpose, mode: Mode) -> Self {
+        let here = environment::look(&ground.root, ground.root.as_path(), ground.resolved.settings.fix.test.clone());
+        Self { purpose, here, cards: boot::toolbox().cards(mode) }
+    }
+
     fn text(&self, window: Option<Tokens>) -> String {
         prompts::front(self.purpose, &self.here, &Allowance::of_window(window.map(|tokens| tokens.0)))
     }
@@ -119,17 +139,24 @@ impl Front {
         Shown { tokens: counts, exact: false, bytes: text.len(), text }
     }
 
-    /// With the engine's template and tokenizer, where it has them.
-    async fn measured(&self, engine: &mut dyn Engine, ground: &Ground, cancel: &CancellationToken) -> Result<Shown, EngineError> {
+    /// With the engine's template and tokenizer, where it has them. `window` is the one to come, where the engine has none yet.
+    async fn measured(
+        &self,
+        engine: &mut dyn Engine,
+        ground: &Ground,
+        window: Option<Tokens>,
+        cancel: &CancellationToken,
+    ) -> Result<Shown, EngineError> {
         let info = engine.ready(&mut |_| {}, cancel).await?;
-        let request = self.request(info.window, ground);
+        let window = info.window.or(window);
+        let request = self.request(window, ground);
         let Some(whole) = engine.render(&request).await? else {
-            return Ok(self.estimated(info.window));
+            return Ok(self.estimated(window));
         };
         let without_tools = engine.render(&TurnRequest { tools: Vec::new(), ..request }).await?;
         let tools = without_tools.map_or(Tokens::ZERO, |without| whole.tokens - without.tokens);
         let system = engine.count(&prompts::system(self.purpose)).await?;
-        let environment = engine.count(&self.environment(info.window)).await?;
+        let environment = engine.count(&self.environment(window)).await?;
         let counts = Counts { system, tools, environment, total: whole.tokens };
         Ok(Shown { tokens: counts, exact: info.exact, bytes: whole.text.len(), text: whole.text })
     }

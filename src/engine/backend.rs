@@ -26,26 +26,37 @@ pub trait Backend: Send {
     fn render(&mut self, request: &TurnRequest) -> Result<Option<Rendered>, EngineError>;
 }
 
-/// How a model is to be loaded. `None` leaves the backend's own choice. Two front ends share an engine process only when
-/// these are equal.
+/// How a model is to be loaded. What is `None` is left to the plan, and by that filled in before anything is loaded. Two
+/// front ends share an engine process only when these are equal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadOptions {
     /// The model's file, the first of a split one.
     pub model: PathBuf,
     /// The window in tokens.
     pub n_ctx: Option<u32>,
-    /// Layers on the accelerator; -1 is all of them.
+    /// Layers on the accelerators; -1 is all of them.
     pub n_gpu_layers: Option<i32>,
+    /// Each accelerator's part of these layers, in llama.cpp's order.
+    pub tensor_split: Option<Vec<f32>>,
+    /// For each accelerator, how many of its layers keep their experts on the host, from the first one on.
+    pub expert_layers_on_cpu: Option<Vec<u32>>,
+    /// The layers that this comes to for the model, by number. Filled in by the plan.
+    #[serde(default)]
+    pub host_experts: Vec<u32>,
     pub threads: Option<u32>,
     /// The most tokens of one logical batch.
     pub n_batch: Option<u32>,
     /// The most tokens of one physical batch.
     pub n_ubatch: Option<u32>,
+    /// The most tokens of one batch whose logits are kept; 1 where nobody wants more.
+    pub n_outputs: Option<u32>,
     /// The cache's type for keys, as llama.cpp names it (`f16`, `q8_0`).
     pub type_k: Option<String>,
     /// The cache's type for values.
     pub type_v: Option<String>,
     pub flash_attn: Option<bool>,
+    /// Whether sliding-window layers cache the whole window.
+    pub swa_full: Option<bool>,
 }
 
 impl LoadOptions {
@@ -55,12 +66,17 @@ impl LoadOptions {
             model: model.to_owned(),
             n_ctx: None,
             n_gpu_layers: None,
+            tensor_split: None,
+            expert_layers_on_cpu: None,
+            host_experts: Vec::new(),
             threads: None,
             n_batch: None,
             n_ubatch: None,
+            n_outputs: None,
             type_k: None,
             type_v: None,
             flash_attn: None,
+            swa_full: None,
         }
     }
 }

@@ -7,7 +7,9 @@
 
 #include "chat.h"
 #include "common.h"
-#include "fit.h"
+#include "ggml-backend.h"
+#include "llama-context.h" // whether flash attention was chosen: said nowhere else
+#include "llama-ext.h"
 #include "llama.h"
 #include "log.h"
 #include "sampling.h"
@@ -41,6 +43,31 @@ T guarded(char ** error, T failed, Body body) {
     }
     return failed;
 }
+
+// While it lives, llama.cpp's errors are collected and its other lines dropped.
+class collected_errors {
+  public:
+    collected_errors() {
+        llama_log_get(&before, &data);
+        llama_log_set([](ggml_log_level level, const char * line, void * self) {
+            if (level == GGML_LOG_LEVEL_ERROR) static_cast<collected_errors *>(self)->lines += line;
+        }, this);
+    }
+    ~collected_errors() { llama_log_set(before, data); }
+    collected_errors(const collected_errors &) = delete;
+    collected_errors & operator=(const collected_errors &) = delete;
+
+    // The first error, which is the cause; what follows are its callers' echoes.
+    std::string text(const char * otherwise) const {
+        const std::string first = lines.substr(0, lines.find('\n'));
+        return first.empty() ? otherwise : first;
+    }
+
+  private:
+    ggml_log_callback before;
+    void * data;
+    std::string lines;
+};
 
 } // namespace
 
@@ -226,22 +253,47 @@ bool agent_sampler_preserves(const agent_sampler * sampler, llama_token token) {
 
 // ---- memory
 
-// What loading would take, without allocating: {"layers","ctx_train","experts","devices":[{"name","free","total","model",
-// "context","compute"}…]}; the last device is the host. Not thread-safe: it replaces llama.cpp's logger for its duration.
+// What loading would take, without allocating: {"layers","ctx_train","experts","flash_attn","devices":[share…],"host":share}
+// with share = {"name","kind","free","total","model","context","compute"}. Buffer types of the CPU that are not plain host
+// memory (repacked weights) count for the host, which libcommon's own figures leave out. Not thread-safe: it replaces
+// llama.cpp's logger for its duration.
 char * agent_memory_trial(const char * path, const llama_model_params * model, const llama_context_params * context, char ** error) {
     return guarded<char *>(error, nullptr, [&]() {
-        std::vector<ggml_backend_dev_t> devices;
-        uint32_t layers = 0, ctx_train = 0, experts = 0;
-        const auto rows = common_get_device_memory_data(path, model, context, devices, layers, ctx_train, experts, GGML_LOG_LEVEL_ERROR);
-        auto list = common_json::array();
-        for (size_t i = 0; i < rows.size(); i++) {
-            list.push_back(common_json::object({
-                {"name", std::string(i < devices.size() ? ggml_backend_dev_name(devices[i]) : "CPU")},
-                {"free", rows[i].free}, {"total", rows[i].total},
-                {"model", rows[i].model}, {"context", rows[i].context}, {"compute", rows[i].compute},
-            }));
-        }
-        return copy(common_json::object({{"layers", layers}, {"ctx_train", ctx_train}, {"experts", experts}, {"devices", list}}).dump());
+        collected_errors log;
+        llama_model_params params = *model;
+        params.no_alloc = true;
+        params.load_mode = LLAMA_LOAD_MODE_NONE;
+        std::unique_ptr<llama_model, decltype(&llama_model_free)> tried(llama_model_load_from_file(path, params), llama_model_free);
+        if (!tried) throw std::runtime_error(log.text("llama.cpp does not load it"));
+        std::unique_ptr<llama_context, decltype(&llama_free)> ctx(llama_init_from_model(tried.get(), *context), llama_free);
+        if (!ctx) throw std::runtime_error(log.text("llama.cpp makes no context"));
+        const auto breakdown = llama_get_memory_breakdown(ctx.get());
+        const auto share = [&](ggml_backend_dev_t device, bool host) {
+            size_t free = 0, total = 0;
+            ggml_backend_dev_memory(device, &free, &total);
+            size_t weights = 0, cache = 0, compute = 0;
+            for (const auto & [type, bytes] : breakdown) {
+                if ((ggml_backend_buft_is_host(type) && host) || (!ggml_backend_buft_is_host(type) && ggml_backend_buft_get_device(type) == device)) {
+                    weights += bytes.model, cache += bytes.context, compute += bytes.compute;
+                }
+            }
+            const auto kind = ggml_backend_dev_type(device);
+            return common_json::object({
+                {"name", std::string(ggml_backend_dev_name(device))},
+                {"kind", std::string(kind == GGML_BACKEND_DEVICE_TYPE_GPU ? "gpu" : kind == GGML_BACKEND_DEVICE_TYPE_IGPU ? "igpu" : kind == GGML_BACKEND_DEVICE_TYPE_CPU ? "cpu" : "accel")},
+                {"free", free}, {"total", total}, {"model", weights}, {"context", cache}, {"compute", compute},
+            });
+        };
+        auto devices = common_json::array();
+        for (int i = 0; i < llama_model_n_devices(tried.get()); i++) devices.push_back(share(llama_model_get_device(tried.get(), i), false));
+        return copy(common_json::object({
+            {"layers", llama_model_n_layer(tried.get())},
+            {"ctx_train", llama_model_n_ctx_train(tried.get())},
+            {"experts", llama_model_n_expert(tried.get())},
+            {"flash_attn", ctx->get_cparams().flash_attn},
+            {"devices", devices},
+            {"host", share(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), true)},
+        }).dump());
     });
 }
 

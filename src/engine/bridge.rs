@@ -2,11 +2,14 @@
 //!
 //! Chat dialects are llama.cpp's: this module knows that there are templates and calls, never how a family writes them.
 
+pub mod imaginary;
+
 use crate::engine::habit::Habit;
 use crate::engine::llama::{Context, Model, Token};
+use crate::engine::memory::Trial;
 use crate::protocol::message::{Call, Message};
 use crate::protocol::turn::{Sampling, ToolCard, ToolChoice};
-use crate::units::{Bytes, Tokens};
+use crate::units::Tokens;
 use llama_cpp_sys_2 as sys;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -324,33 +327,12 @@ impl Drop for Sampler {
     }
 }
 
-/// What loading would take, by llama.cpp's own allocator.
-#[derive(Clone, Debug, Deserialize)]
-pub struct MemoryTrial {
-    pub layers: u32,
-    pub ctx_train: u32,
-    pub experts: u32,
-    /// The accelerators in llama.cpp's order, then the host.
-    pub devices: Vec<DeviceTrial>,
-}
-
-/// One device's share.
-#[derive(Clone, Debug, Deserialize)]
-pub struct DeviceTrial {
-    pub name: String,
-    pub free: i64,
-    pub total: i64,
-    pub model: Bytes,
-    pub context: Bytes,
-    pub compute: Bytes,
-}
-
 /// Tries a load without allocating. Cost: 10-80 ms with a small vocabulary, up to 4 s with a large one.
 pub fn memory_trial(
     path: &Path,
     model: &sys::llama_model_params,
     context: &sys::llama_context_params,
-) -> Result<MemoryTrial, BridgeError> {
+) -> Result<Trial, BridgeError> {
     let path = c_string(&path.to_string_lossy());
     // SAFETY: all are live during the call.
     let json = checked(|error| unsafe { agent_memory_trial(path.as_ptr(), model, context, error) })?;

@@ -4,11 +4,10 @@ use crate::engine::EngineError;
 use crate::engine::backend::{Backend, LoadOptions};
 use crate::engine::bridge::{Chat, Extent, Prompt, RenderRequest, Sampler};
 use crate::engine::call_ids::CallIds;
-use crate::engine::llama::{Context, Decoded, Model, Special, Token};
+use crate::engine::llama::{Context, Decoded, Model, Parameters, Special, Token};
 use crate::engine::repetition::Repetition;
 use crate::engine::splice::Past;
 use crate::engine::stream::TurnText;
-use crate::engine::window;
 use crate::engine::words;
 use crate::protocol::message::Message;
 use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, Stop, TurnRequest, Usage};
@@ -40,10 +39,10 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Loads a model whose header was checked. Chooses the window where the options leave it open.
+    /// Loads a model whose header was checked, exactly as the options say.
     pub fn load(options: &LoadOptions, progress: &mut dyn FnMut(f32)) -> Result<Self, EngineError> {
         let path = options.model.clone();
-        let parameters = window::parameters(options)?;
+        let parameters = Parameters::new(options, &[])?;
         let model = Arc::new(Model::load(&path, &parameters, progress)?);
         let context = Context::new(&model, &parameters, &path)?;
         let chat = Chat::of(&model).map_err(|e| EngineError::Template { reason: e.to_string() })?;

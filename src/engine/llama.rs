@@ -4,7 +4,12 @@
 //! callback can do without them; so these two wrap llama-cpp-sys-2, and everything that can end the process is clamped
 //! here: batches to the allocated size, one sequence, positions left to llama.cpp.
 
+mod allocator;
 pub mod bare;
+mod parameters;
+
+pub use allocator::{Machine, devices};
+pub use parameters::Parameters;
 
 use crate::engine::EngineError;
 use crate::engine::backend::LoadOptions;
@@ -78,132 +83,6 @@ fn reason() -> String {
     )
 }
 
-/// A device that llama.cpp can compute on.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Device {
-    pub name: String,
-    pub description: String,
-    /// `gpu`, `igpu`, `accel` or `cpu`.
-    pub kind: &'static str,
-    pub free: u64,
-    pub total: u64,
-}
-
-/// Lists the devices of this build. The CPU's free memory is not to be trusted: llama.cpp reports free = total.
-pub fn devices() -> Vec<Device> {
-    use llama_cpp_2::LlamaBackendDeviceType as Kind;
-    start();
-    llama_cpp_2::list_llama_ggml_backend_devices()
-        .into_iter()
-        .map(|d| Device {
-            name: d.name,
-            description: d.description,
-            kind: match d.device_type {
-                Kind::Gpu => "gpu",
-                Kind::IntegratedGpu => "igpu",
-                Kind::Cpu => "cpu",
-                _ => "accel",
-            },
-            free: d.memory_free as u64,
-            total: d.memory_total as u64,
-        })
-        .collect()
-}
-
-/// Loading parameters in llama.cpp's own form, with the storage that they point into.
-pub struct Parameters {
-    pub model: sys::llama_model_params,
-    pub context: sys::llama_context_params,
-    split: Vec<f32>,
-    overrides: Vec<sys::llama_model_tensor_buft_override>,
-}
-
-impl Parameters {
-    /// Translates options. Errors on a cache type that llama.cpp does not have.
-    pub fn new(options: &LoadOptions) -> Result<Self, EngineError> {
-        start();
-        // SAFETY: plain data.
-        let (mut model, mut context) = unsafe { (sys::llama_model_default_params(), sys::llama_context_default_params()) };
-        model.n_gpu_layers = options.n_gpu_layers.unwrap_or(-1);
-        let threads = options.threads.map_or_else(bridge::cpu_threads, |t| t.clamp(1, 512) as i32);
-        context.n_threads = threads;
-        context.n_threads_batch = threads;
-        context.n_ctx = options.n_ctx.unwrap_or(0);
-        context.n_batch = options.n_batch.unwrap_or(512).max(1);
-        context.n_ubatch = options.n_ubatch.unwrap_or(512).clamp(1, context.n_batch);
-        context.n_seq_max = 1;
-        context.kv_unified = true;
-        context.swa_full = false;
-        // Only the last token's logits are ever asked for: gpt-oss-20b's compute buffer shrinks from 424 to 99 MiB.
-        context.n_outputs_max = 1;
-        context.no_perf = true;
-        context.flash_attn_type = match options.flash_attn {
-            None => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
-            Some(true) => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
-            Some(false) => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
-        };
-        if let Some(name) = &options.type_k {
-            context.type_k = cache_type(name)?;
-        }
-        if let Some(name) = &options.type_v {
-            context.type_v = cache_type(name)?;
-        }
-        Ok(Self { model, context, split: Vec::new(), overrides: Vec::new() })
-    }
-
-    /// Lets llama.cpp's own fit choose the layers and experts that go to the accelerators, for the window that is set.
-    /// Leaves everything as it is where there is no accelerator, or the fit finds nothing.
-    pub fn fit(&mut self, path: &Path) {
-        // SAFETY: plain numbers.
-        let (devices, overrides) = unsafe { (sys::llama_max_devices(), sys::llama_max_tensor_buft_overrides()) };
-        let none = sys::llama_model_tensor_buft_override { pattern: std::ptr::null(), buft: null_mut() };
-        let mut split = vec![0.0_f32; devices];
-        let mut patterns = vec![none; overrides];
-        // llama.cpp's default margin: a display and a browser beside the model.
-        let mut margins = vec![1_usize << 30; devices];
-        let Ok(file) = CString::new(path.as_os_str().as_bytes()) else { return };
-        let (mut model, mut context) = (self.model, self.context);
-        // SAFETY: every buffer has the length that llama.cpp asks for and outlives the parameters that point into it.
-        let status = unsafe {
-            sys::llama_rs_fit_params(
-                file.as_ptr(),
-                &mut model,
-                &mut context,
-                split.as_mut_ptr(),
-                patterns.as_mut_ptr(),
-                margins.as_mut_ptr(),
-                self.context.n_ctx,
-                std::ptr::null(),
-                sys::GGML_LOG_LEVEL_ERROR,
-            )
-        };
-        if status == 0 {
-            (self.model, self.context, self.split, self.overrides) = (model, context, split, patterns);
-            self.model.tensor_split = self.split.as_ptr();
-            self.model.tensor_buft_overrides = self.overrides.as_ptr();
-        }
-    }
-}
-
-/// The name of a cache type, as llama.cpp spells it.
-fn cache_type(name: &str) -> Result<sys::ggml_type, EngineError> {
-    Ok(match name {
-        "f32" => sys::GGML_TYPE_F32,
-        "f16" => sys::GGML_TYPE_F16,
-        "bf16" => sys::GGML_TYPE_BF16,
-        "q8_0" => sys::GGML_TYPE_Q8_0,
-        "q5_0" => sys::GGML_TYPE_Q5_0,
-        "q5_1" => sys::GGML_TYPE_Q5_1,
-        "q4_0" => sys::GGML_TYPE_Q4_0,
-        "q4_1" => sys::GGML_TYPE_Q4_1,
-        _ => {
-            return Err(EngineError::Unavailable(format!(
-                "`{name}` is no cache type (f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, f32)"
-            )));
-        }
-    })
-}
-
 /// A loaded model, or only its vocabulary.
 pub struct Model {
     raw: NonNull<sys::llama_model>,
@@ -237,7 +116,7 @@ impl Model {
 
     /// Loads the tokenizer alone: a file without weights is enough. Cost: 10-300 ms.
     pub fn vocabulary(path: &Path) -> Result<Self, EngineError> {
-        let mut parameters = Parameters::new(&LoadOptions::of(path))?;
+        let mut parameters = Parameters::new(&LoadOptions::of(path), &[])?;
         parameters.model.vocab_only = true;
         Self::load(path, &parameters, &mut |_| {})
     }

@@ -20,6 +20,7 @@ pub mod estimate;
 mod habit;
 #[cfg(feature = "llama")]
 pub mod llama;
+pub mod memory;
 pub mod recover;
 pub mod repetition;
 pub mod replay;
@@ -30,8 +31,6 @@ mod splice;
 mod stream;
 #[cfg(feature = "llama")]
 pub mod tokenizer;
-#[cfg(feature = "llama")]
-pub mod window;
 mod wire;
 mod words;
 pub mod worker;

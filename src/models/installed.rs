@@ -33,13 +33,6 @@ pub fn list(dir: &Path) -> Vec<Installed> {
     models
 }
 
-/// Memory that can be taken without swapping, as the kernel reckons it (`MemAvailable`). `None` where it does not say.
-pub fn available_memory() -> Option<Bytes> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kib = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.trim().trim_end_matches("kB").trim();
-    Some(Bytes(kib.parse::<u64>().ok()? * 1024))
-}
-
 /// The name of a GGUF file that is a model by itself; projectors for images are not.
 fn model_stem(path: &Path) -> Option<&str> {
     let stem = path.file_name()?.to_str()?.strip_suffix(".gguf")?;

@@ -2,6 +2,7 @@
 //!
 //! Sizes are read here as the contract writes them. Real hardware is not looked at.
 
+pub use crate::engine::memory::Imaginary as Device;
 use crate::units::{Bytes, Tokens};
 use std::str::FromStr;
 
@@ -11,14 +12,6 @@ pub struct Wanted {
     pub devices: Vec<Device>,
     pub host_memory: Option<Bytes>,
     pub min_ctx: Option<Tokens>,
-}
-
-/// An imaginary device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
-    pub name: String,
-    pub total: Bytes,
-    pub free: Bytes,
 }
 
 /// A size as people write it.

@@ -1,0 +1,71 @@
+//! llama.cpp as the one who says what a load takes: on the devices of this machine, or on imaginary ones.
+
+use crate::engine::EngineError;
+use crate::engine::backend::LoadOptions;
+use crate::engine::bridge::imaginary::Accelerator;
+use crate::engine::bridge::memory_trial;
+use crate::engine::llama::{Parameters, start};
+use crate::engine::memory::{Allocator, Device, Fit, Imaginary, Trial};
+use crate::units::Bytes;
+use llama_cpp_sys_2 as sys;
+
+/// Lists the devices of this build. The CPU's free memory is not to be trusted: llama.cpp reports free = total.
+pub fn devices() -> Vec<Device> {
+    use llama_cpp_2::LlamaBackendDeviceType as Kind;
+    start();
+    llama_cpp_2::list_llama_ggml_backend_devices()
+        .into_iter()
+        .map(|d| Device {
+            name: d.name,
+            kind: match d.device_type {
+                Kind::Gpu => "gpu",
+                Kind::IntegratedGpu => "igpu",
+                Kind::Cpu => "cpu",
+                _ => "accel",
+            }
+            .to_owned(),
+            total: Bytes(d.memory_total as u64),
+            free: Bytes(d.memory_free as u64),
+        })
+        .collect()
+}
+
+/// The accelerators that a load is tried on.
+pub struct Machine {
+    /// None: those that are really there.
+    imaginary: Vec<Accelerator>,
+}
+
+impl Machine {
+    /// This machine as it is.
+    pub fn real() -> Self {
+        Self { imaginary: Vec::new() }
+    }
+
+    /// A machine with these accelerators and no others; as it is when there are none. Errors when memory is short.
+    pub fn with(accelerators: &[Imaginary]) -> Result<Self, EngineError> {
+        start();
+        let open = |wanted: &Imaginary| {
+            let failed = || EngineError::Unavailable(format!("cannot imagine the device `{}`", wanted.name));
+            Accelerator::open(wanted).ok_or_else(failed)
+        };
+        Ok(Self { imaginary: accelerators.iter().map(open).collect::<Result<_, _>>()? })
+    }
+
+    fn parameters(&self, options: &LoadOptions) -> Result<Parameters, EngineError> {
+        let devices: Vec<sys::ggml_backend_dev_t> = self.imaginary.iter().map(Accelerator::device).collect();
+        Parameters::new(options, &devices)
+    }
+}
+
+impl Allocator for Machine {
+    fn trial(&mut self, options: &LoadOptions) -> Result<Trial, EngineError> {
+        let at = self.parameters(options)?;
+        memory_trial(&options.model, &at.model, &at.context)
+            .map_err(|e| EngineError::Load { path: options.model.clone(), reason: e.to_string() })
+    }
+
+    fn fit(&mut self, options: &LoadOptions, margins: &[Bytes]) -> Result<Option<Fit>, EngineError> {
+        Ok(self.parameters(options)?.fit(&options.model, margins))
+    }
+}

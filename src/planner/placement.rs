@@ -1,0 +1,158 @@
+//! Which layers go to which accelerator, and whose experts stay on the host.
+//!
+//! The arithmetic is llama.cpp's (`load_tensors` in `llama-model.cpp`): the last `n_gpu_layers` of all layers and the output,
+//! which counts as one more, are handed out in order, each device taking its part of the split.
+
+use crate::engine::backend::LoadOptions;
+use crate::planner::shape::Shape;
+
+/// A placement on a model's layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Layers and output.
+    slots: u32,
+    /// Slots of each device, in order; what comes before them stays on the host.
+    counts: Vec<u32>,
+    /// For each device, how many of its layers keep their experts on the host, from the first one on.
+    experts: Vec<u32>,
+}
+
+impl Placement {
+    /// Hands `n_gpu_layers` (-1: all) out by the parts of a split, which are positive or all zero.
+    pub fn by_split(shape: &Shape, n_gpu_layers: i32, split: &[f32]) -> Self {
+        let slots = shape.layers.0 + 1;
+        let placed = u32::try_from(n_gpu_layers).map_or(slots, |n| n.min(slots));
+        let mut counts = vec![0; split.len()];
+        let total: f32 = split.iter().sum();
+        let ends: Vec<f32> = split.iter().scan(0.0, |sum, part| Some(*sum + part).inspect(|now| *sum = *now)).collect();
+        for slot in 0..if split.is_empty() { 0 } else { placed } {
+            let at = slot as f32 / placed as f32;
+            let device = ends.iter().position(|end| end / total > at).unwrap_or(split.len() - 1);
+            counts[device] += 1;
+        }
+        Self { slots, experts: vec![0; counts.len()], counts }
+    }
+
+    /// Keeps the experts of so many layers of each device on the host; more than it has are all of them.
+    pub fn with_experts_on_host(mut self, shape: &Shape, wanted: &[u32]) -> Self {
+        for device in 0..self.counts.len() {
+            let has = self.experts_of(shape, device).len() as u32;
+            self.experts[device] = wanted.get(device).map_or(0, |n| (*n).min(has));
+        }
+        self
+    }
+
+    /// Counts, for each device, the layers of this list.
+    pub fn count(&self, layers: &[u32]) -> Vec<u32> {
+        (0..self.counts.len()).map(|d| layers.iter().filter(|l| self.range(d).contains(l)).count() as u32).collect()
+    }
+
+    /// Takes the least harmful step that frees memory on a device: one layer's experts, then one layer. False when it holds
+    /// nothing any more.
+    pub fn relieve(&mut self, shape: &Shape, device: usize) -> bool {
+        if (self.experts[device] as usize) < self.experts_of(shape, device).len() {
+            self.experts[device] += 1;
+            return true;
+        }
+        if self.counts[device] == 0 {
+            return false;
+        }
+        self.counts[device] -= 1;
+        // Layers moved between devices: nobody has more experts on the host than layers.
+        let wanted = self.experts.clone();
+        *self = self.clone().with_experts_on_host(shape, &wanted);
+        true
+    }
+
+    /// Writes the placement into options.
+    pub fn apply(&self, shape: &Shape, options: &mut LoadOptions) {
+        options.n_gpu_layers = Some(self.n_gpu_layers());
+        options.tensor_split = Some(self.counts.iter().map(|n| *n as f32).collect());
+        options.expert_layers_on_cpu = Some(self.experts.clone());
+        let first = |d: usize| self.experts_of(shape, d).into_iter().take(self.experts[d] as usize);
+        options.host_experts = (0..self.counts.len()).flat_map(first).collect();
+    }
+
+    /// -1 when everything is on accelerators.
+    pub fn n_gpu_layers(&self) -> i32 {
+        if self.placed() == self.slots { -1 } else { self.placed() as i32 }
+    }
+
+    /// Whether no layer and no expert stays on the host.
+    pub fn is_whole(&self) -> bool {
+        self.placed() == self.slots && self.experts.iter().all(|n| *n == 0)
+    }
+
+    pub fn placed(&self) -> u32 {
+        self.counts.iter().sum()
+    }
+
+    pub fn counts(&self) -> &[u32] {
+        &self.counts
+    }
+
+    pub fn experts(&self) -> &[u32] {
+        &self.experts
+    }
+
+    /// Slots of a device: layer numbers, and the output at the very end.
+    fn range(&self, device: usize) -> std::ops::Range<u32> {
+        let start = self.slots - self.placed() + self.counts[..device].iter().sum::<u32>();
+        start..start + self.counts[device]
+    }
+
+    fn experts_of(&self, shape: &Shape, device: usize) -> Vec<u32> {
+        let range = self.range(device);
+        shape.expert_layers.iter().copied().filter(|layer| range.contains(layer)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::backend::LoadOptions;
+    use crate::planner::placement::Placement;
+    use crate::planner::shape::Shape;
+    use crate::units::{Bytes, Layers, Tokens};
+    use std::path::Path;
+
+    fn shape(layers: u32, expert_layers: impl Iterator<Item = u32>) -> Shape {
+        let (name, arch) = ("m".into(), "a".into());
+        let expert_layers = expert_layers.collect();
+        Shape { name, arch, layers: Layers(layers), experts: 4, expert_layers, file: Bytes(1), trained: Tokens(4096) }
+    }
+
+    #[test]
+    fn layers_are_handed_out_as_llama_cpp_does() {
+        let shape = shape(9, 0..0);
+        let counts = |n, split: &[f32]| Placement::by_split(&shape, n, split).counts().to_vec();
+        assert_eq!(counts(-1, &[1.0, 1.0]), [5, 5]);
+        assert_eq!(counts(-1, &[3.0, 1.0]), [8, 2], "the layer at the border is the first one's");
+        assert_eq!(counts(4, &[1.0, 1.0]), [2, 2]);
+        assert_eq!(counts(99, &[1.0]), [10]);
+        assert_eq!(counts(0, &[1.0, 1.0]), [0, 0]);
+        assert_eq!(counts(-1, &[]), [0; 0]);
+        assert_eq!(counts(7, &[2.0, 5.0]), [2, 5], "counts are their own split");
+    }
+
+    #[test]
+    fn experts_stay_on_the_host_from_each_devices_first_expert_layer_on() {
+        let shape = shape(7, 1..7);
+        let placed = Placement::by_split(&shape, -1, &[1.0, 1.0]).with_experts_on_host(&shape, &[2, 9]);
+        assert_eq!((placed.counts(), placed.experts()), (&[4, 4][..], &[2, 3][..]));
+        let mut options = LoadOptions::of(Path::new("m.gguf"));
+        placed.apply(&shape, &mut options);
+        assert_eq!((options.n_gpu_layers, options.host_experts), (Some(-1), vec![1, 2, 4, 5, 6]));
+        assert!(!placed.is_whole());
+    }
+
+    #[test]
+    fn relief_takes_experts_before_layers_and_ends() {
+        let shape = shape(3, 1..3);
+        let mut placed = Placement::by_split(&shape, -1, &[1.0]);
+        let mut seen = Vec::new();
+        while placed.relieve(&shape, 0) {
+            seen.push((placed.placed(), placed.experts()[0]));
+        }
+        assert_eq!(seen, [(4, 1), (4, 2), (3, 2), (2, 1), (1, 0), (0, 0)]);
+    }
+}
