@@ -2,7 +2,9 @@
 // allocator and its loader see them as GPUs, so that a plan for hardware that is not here is made by the same code.
 //
 // A device is never registered: it exists for the models that are loaded with it named in their parameters, and for
-// nobody else. Its memory is capped for real: an allocation beyond what is free fails, as it would on a card.
+// nobody else. Its memory is capped for real: an allocation beyond what is free fails, as it would on a card. What decides
+// how much memory is wanted is as in ggml-cuda.cu: alignment, padded rows, large batches that are computed on the device
+// also where the weights are on the host, and copies of the inputs where several devices work as a pipeline.
 
 #include "ggml-backend-impl.h"
 #include "ggml-backend.h"
@@ -52,6 +54,29 @@ ggml_backend_buffer_t allocate(ggml_backend_buffer_type_t type, size_t size) {
     return buffer;
 }
 
+size_t alignment(ggml_backend_buffer_type_t) { return 128; }
+
+// The last row of a quantized matrix is padded, for kernels that read beyond it.
+size_t padded_size(ggml_backend_buffer_type_t, const ggml_tensor * tensor) {
+    constexpr int64_t row = 512;
+    const int64_t beyond = tensor->ne[0] % row;
+    const size_t padding = ggml_is_quantized(tensor->type) && beyond ? ggml_row_size(tensor->type, row - beyond) : 0;
+    return ggml_nbytes(tensor) + padding;
+}
+
+// Copying weights to the device pays from this batch on.
+bool offloads(ggml_backend_dev_t, const ggml_tensor * op) {
+    constexpr int64_t batch = 32;
+    switch (op->op) {
+        case GGML_OP_GET_ROWS: return false;
+        case GGML_OP_MUL_MAT: return op->ne[1] >= batch;
+        case GGML_OP_MUL_MAT_ID:
+        case GGML_OP_ROPE:
+        case GGML_OP_ROPE_BACK: return op->ne[2] >= batch;
+        default: return ggml_nrows(op) >= batch;
+    }
+}
+
 void memory(ggml_backend_dev_t device, size_t * free, size_t * total) {
     *free = room(of(device));
     *total = of(device).total;
@@ -66,6 +91,8 @@ void properties(ggml_backend_dev_t device, ggml_backend_dev_props * props) {
     props->type = GGML_BACKEND_DEVICE_TYPE_GPU;
     memory(device, &props->memory_free, &props->memory_total);
     props->caps = {};
+    props->caps.async = true;
+    props->caps.events = true;
 }
 
 ggml_backend_t open(ggml_backend_dev_t device, const char *) {
@@ -111,6 +138,8 @@ agent_imaginary * agent_imaginary_open(const char * called, size_t total, size_t
     one->type.device = &one->device;
     one->type.iface.get_name = [](ggml_backend_buffer_type_t t) { return static_cast<agent_imaginary *>(t->context)->name.c_str(); };
     one->type.iface.alloc_buffer = allocate;
+    one->type.iface.get_alignment = alignment;
+    one->type.iface.get_alloc_size = padded_size;
     one->type.iface.is_host = [](ggml_backend_buffer_type_t) { return false; };
     one->device.iface = ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0)->iface;
     one->device.context = one;
@@ -125,6 +154,7 @@ agent_imaginary * agent_imaginary_open(const char * called, size_t total, size_t
     face.get_buffer_type = [](ggml_backend_dev_t d) -> ggml_backend_buffer_type_t { return &of(d).type; };
     face.get_host_buffer_type = nullptr;
     face.buffer_from_host_ptr = nullptr;
+    face.offload_op = offloads;
     face.supports_op = [](ggml_backend_dev_t, const ggml_tensor *) { return true; };
     face.supports_buft = [](ggml_backend_dev_t d, ggml_backend_buffer_type_t t) { return t->device == d; };
     return one;

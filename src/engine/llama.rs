@@ -172,13 +172,20 @@ impl Model {
             Special::Parsed => (false, true),
             Special::Prompt => (true, true),
         };
-        // Two more than bytes: a begin and an end token.
+        // Two more than bytes: a begin and an end token. A vocabulary that writes a space as three bytes may need more.
         let mut tokens = vec![0; text.len() + 2];
-        // SAFETY: buffer and text have the lengths given; a negative answer asks for more room, which cannot happen
-        // (no token is empty), and counts as nothing.
-        let count = unsafe {
-            sys::llama_tokenize(self.vocab(), text.as_ptr().cast(), length, tokens.as_mut_ptr(), tokens.len() as i32, add, parse)
+        let tokenize = |tokens: &mut [sys::llama_token]| {
+            // SAFETY: buffer and text have the lengths given; a negative answer asks for that much room.
+            unsafe {
+                let (from, to, room) = (text.as_ptr().cast(), tokens.as_mut_ptr(), tokens.len() as i32);
+                sys::llama_tokenize(self.vocab(), from, length, to, room, add, parse)
+            }
         };
+        let mut count = tokenize(&mut tokens);
+        if count < 0 {
+            tokens.resize(count.unsigned_abs() as usize, 0);
+            count = tokenize(&mut tokens);
+        }
         tokens.truncate(count.max(0) as usize);
         tokens.into_iter().map(Token).collect()
     }

@@ -101,7 +101,8 @@ impl Host {
 
     fn of_meminfo(text: &str) -> Option<Self> {
         let bytes = |key: &str| {
-            let kib = text.lines().find_map(|line| line.strip_prefix(key))?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+            let kib =
+                text.lines().find_map(|line| line.strip_prefix(key))?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
             Some(Bytes(kib * 1024))
         };
         Some(Self { total: bytes("MemTotal:")?, available: bytes("MemAvailable:")? })

@@ -32,7 +32,9 @@ fn window(plan: &Plan, asked: &LoadOptions, least: Option<Tokens>) -> String {
     let rest = if window == trained {
         "all that the model was trained for".to_owned()
     } else if window.0 > USEFUL[0] {
-        format!("of the {trained} that the model was trained for: it stays on the accelerators whole, and there is memory to spare")
+        format!(
+            "of the {trained} that the model was trained for: it stays on the accelerators whole, and there is memory to spare"
+        )
     } else if window.0 == USEFUL[0] {
         format!("what an agent's task needs, of the {trained} that the model was trained for")
     } else if least == Some(window) {
