@@ -45,9 +45,9 @@ impl Plan {
         }
         let report = Report::of(plan, budget);
         if self.json {
-            answer::json(&report)?
+            answer::json(&report)?;
         } else {
-            answer::text(&in_words(&report))?
+            answer::text(&in_words(&report))?;
         }
         Ok(Exit::Done)
     }
