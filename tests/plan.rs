@@ -102,7 +102,9 @@ fn pins_reach_llama_cpp() {
     let f16 = with(&["plan.n_ctx=8192"]);
     assert_eq!(f16["plan"]["n_ctx"], 8192);
     let q8 = with(&["plan.n_ctx=8192", "plan.kv_type_k=\"q8_0\"", "plan.kv_type_v=\"q8_0\""]);
-    assert_eq!(cache(&q8) * 64, cache(&f16) * 34);
+    // Rows are padded on devices: a little more than 34 bytes for each 64.
+    let expected = cache(&f16) * 34 / 64;
+    assert!((expected..expected + expected / 1000).contains(&cache(&q8)), "{} for {expected}", cache(&q8));
     let half = with(&["plan.n_ctx=8192", "plan.n_gpu_layers=5"]);
     assert_eq!(cache(&half) * 2, cache(&f16), "the output is one of five");
     assert_eq!(half["plan"]["n_gpu_layers"], 5);

@@ -253,10 +253,10 @@ bool agent_sampler_preserves(const agent_sampler * sampler, llama_token token) {
 
 // ---- memory
 
-// What loading would take, without allocating: {"layers","ctx_train","experts","flash_attn","devices":[share…],"host":share}
-// with share = {"name","kind","free","total","model","context","compute"}. Buffer types of the CPU that are not plain host
-// memory (repacked weights) count for the host, which libcommon's own figures leave out. Not thread-safe: it replaces
-// llama.cpp's logger for its duration.
+// What loading would take, without allocating: {"flash_attn":bool,"devices":[share…],"host":share} with share =
+// {"name","kind","free","total","model","context","compute"}. Buffer types of the CPU that are not plain host memory
+// (repacked weights) count for the host, which libcommon's own figures leave out. Not thread-safe: it replaces llama.cpp's
+// logger for its duration.
 char * agent_memory_trial(const char * path, const llama_model_params * model, const llama_context_params * context, char ** error) {
     return guarded<char *>(error, nullptr, [&]() {
         collected_errors log;
@@ -287,9 +287,6 @@ char * agent_memory_trial(const char * path, const llama_model_params * model, c
         auto devices = common_json::array();
         for (int i = 0; i < llama_model_n_devices(tried.get()); i++) devices.push_back(share(llama_model_get_device(tried.get(), i), false));
         return copy(common_json::object({
-            {"layers", llama_model_n_layer(tried.get())},
-            {"ctx_train", llama_model_n_ctx_train(tried.get())},
-            {"experts", llama_model_n_expert(tried.get())},
             {"flash_attn", ctx->get_cparams().flash_attn},
             {"devices", devices},
             {"host", share(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), true)},

@@ -56,9 +56,25 @@ ggml_backend_buffer_t allocate(ggml_backend_buffer_type_t type, size_t size) {
 
 size_t alignment(ggml_backend_buffer_type_t) { return 128; }
 
-// The last row of a quantized matrix is padded, for kernels that read beyond it.
-size_t padded_size(ggml_backend_buffer_type_t, const ggml_tensor * tensor) {
+// What a tensor takes: attention over a cache that is not F16 unpacks keys and values behind its result, and the last row
+// of a quantized matrix is padded, for kernels that read beyond it.
+size_t needed(ggml_backend_buffer_type_t, const ggml_tensor * tensor) {
     constexpr int64_t row = 512;
+    if (tensor->op == GGML_OP_FLASH_ATTN_EXT) {
+        const ggml_tensor * keys = tensor->src[1];
+        const ggml_tensor * values = tensor->src[2];
+        size_t size = ggml_nbytes(tensor);
+        const auto unpacked = [&](const ggml_tensor * one) {
+            if (one && one->type != GGML_TYPE_F16) size = GGML_PAD(size, 128) + ggml_nelements(one) * sizeof(ggml_fp16_t);
+        };
+        unpacked(keys);
+        // MLA's values are part of its keys.
+        const auto part = [](const ggml_tensor * v, const ggml_tensor * k) {
+            return v && k && v->view_src && (v->view_src == k || (v->view_src == k->view_src && v->view_offs == k->view_offs));
+        };
+        if (!part(values, keys)) unpacked(values);
+        return size;
+    }
     const int64_t beyond = tensor->ne[0] % row;
     const size_t padding = ggml_is_quantized(tensor->type) && beyond ? ggml_row_size(tensor->type, row - beyond) : 0;
     return ggml_nbytes(tensor) + padding;
@@ -139,7 +155,7 @@ agent_imaginary * agent_imaginary_open(const char * called, size_t total, size_t
     one->type.iface.get_name = [](ggml_backend_buffer_type_t t) { return static_cast<agent_imaginary *>(t->context)->name.c_str(); };
     one->type.iface.alloc_buffer = allocate;
     one->type.iface.get_alignment = alignment;
-    one->type.iface.get_alloc_size = padded_size;
+    one->type.iface.get_alloc_size = needed;
     one->type.iface.is_host = [](ggml_backend_buffer_type_t) { return false; };
     one->device.iface = ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0)->iface;
     one->device.context = one;
@@ -152,7 +168,8 @@ agent_imaginary * agent_imaginary_open(const char * called, size_t total, size_t
     face.get_props = properties;
     face.init_backend = open;
     face.get_buffer_type = [](ggml_backend_dev_t d) -> ggml_backend_buffer_type_t { return &of(d).type; };
-    face.get_host_buffer_type = nullptr;
+    // Weights that stay on the host lie there plain, not repacked for the processor, where a device can fetch them.
+    face.get_host_buffer_type = [](ggml_backend_dev_t) { return ggml_backend_cpu_buffer_type(); };
     face.buffer_from_host_ptr = nullptr;
     face.offload_op = offloads;
     face.supports_op = [](ggml_backend_dev_t, const ggml_tensor *) { return true; };
