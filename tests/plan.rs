@@ -122,6 +122,16 @@ fn sliding_windows_are_cached_whole_only_when_asked() {
 }
 
 #[test]
+fn every_architecture_is_planned_on_a_device() {
+    for arch in Arch::ALL {
+        let plan = Case::of(&Gguf::new(arch)).json(&["--device", "GPU0:1GiB", "--host-memory", "4GiB"]);
+        sound(&plan);
+        assert_eq!(plan["plan"]["n_gpu_layers"], -1, "{arch:?}: {}", plan["why"]);
+        assert!(number(&plan["memory"][0]["kv"]) > 0, "{arch:?}");
+    }
+}
+
+#[test]
 fn experts_can_be_pinned_to_the_host_per_device() {
     let case = Case::of(&Gguf::qwen3moe().layers(6).embd(256).ffn(512).experts(16).context(8192));
     let devices = ["--device", "GPU0:1GiB", "--device", "GPU1:1GiB", "--host-memory", "8GiB"];

@@ -11,6 +11,7 @@
 #include "ggml-cpu.h"
 
 #include <atomic>
+#include <cstdint>
 #include <cstring>
 #include <new>
 #include <string>
@@ -34,6 +35,10 @@ size_t room(const agent_imaginary & one) {
     return taken < one.total ? one.total - taken : 0;
 }
 
+constexpr size_t aligned_to = 128;
+
+size_t alignment(ggml_backend_buffer_type_t) { return aligned_to; }
+
 // Every CPU buffer is freed in the same way; remembered when the first one is made.
 void (*free_on_host)(ggml_backend_buffer_t) = nullptr;
 
@@ -42,19 +47,28 @@ void free_buffer(ggml_backend_buffer_t buffer) {
     free_on_host(buffer);
 }
 
+// Host memory is aligned to less than a device's: a buffer begins at the first address that is.
+void * base(ggml_backend_buffer_t buffer) {
+    const auto start = reinterpret_cast<uintptr_t>(buffer->context);
+    return reinterpret_cast<void *>((start + aligned_to - 1) / aligned_to * aligned_to);
+}
+
+void clear(ggml_backend_buffer_t buffer, uint8_t value) { memset(base(buffer), value, buffer->size); }
+
 ggml_backend_buffer_t allocate(ggml_backend_buffer_type_t type, size_t size) {
     auto & one = *static_cast<agent_imaginary *>(type->context);
     if (size > room(one)) return nullptr;
-    ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(ggml_backend_cpu_buffer_type(), size);
+    ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(ggml_backend_cpu_buffer_type(), size + aligned_to);
     if (!buffer) return nullptr;
     free_on_host = buffer->iface.free_buffer;
     buffer->iface.free_buffer = free_buffer;
+    buffer->iface.get_base = base;
+    buffer->iface.clear = clear;
     buffer->buft = type;
-    one.used += buffer->size;
+    buffer->size = size;
+    one.used += size;
     return buffer;
 }
-
-size_t alignment(ggml_backend_buffer_type_t) { return 128; }
 
 // What a tensor takes: attention over a cache that is not F16 unpacks keys and values behind its result, and the last row
 // of a quantized matrix is padded, for kernels that read beyond it.
@@ -65,7 +79,7 @@ size_t needed(ggml_backend_buffer_type_t, const ggml_tensor * tensor) {
         const ggml_tensor * values = tensor->src[2];
         size_t size = ggml_nbytes(tensor);
         const auto unpacked = [&](const ggml_tensor * one) {
-            if (one && one->type != GGML_TYPE_F16) size = GGML_PAD(size, 128) + ggml_nelements(one) * sizeof(ggml_fp16_t);
+            if (one && one->type != GGML_TYPE_F16) size = GGML_PAD(size, aligned_to) + ggml_nelements(one) * sizeof(ggml_fp16_t);
         };
         unpacked(keys);
         // MLA's values are part of its keys.
