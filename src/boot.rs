@@ -128,7 +128,9 @@ impl BootError {
     /// The class of the error: what was asked for wrongly, or an engine that is not to be had.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::NoHome | Self::Root(_) | Self::Options(_) | Self::Plan(PlanError::Pinned { .. }) => Exit::Usage,
+            Self::Config(_) | Self::NoHome | Self::Root(_) | Self::Options(_) | Self::Plan(PlanError::Pinned { .. }) => {
+                Exit::Usage
+            }
             _ => Exit::Engine,
         }
     }
