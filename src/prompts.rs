@@ -23,7 +23,7 @@ pub struct Environment {
     /// The root directory's name.
     pub name: String,
     pub branch: Option<String>,
-    /// The names in the root, directories with a trailing `/`; the first 20 are shown.
+    /// The names in the root, directories with a trailing `/`; the first 12 are shown.
     pub entries: Vec<String>,
     pub test: Option<String>,
     /// The root's AGENTS.md, whole; clipped here.
@@ -75,7 +75,7 @@ impl Allowance {
 }
 
 /// Most names of the root that are listed.
-const ENTRIES: usize = 20;
+const ENTRIES: usize = 12;
 /// Most changes of an earlier attempt that are listed.
 const CHANGES: usize = 5;
 /// Most bytes of an earlier attempt's last words.
@@ -277,14 +277,14 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_says_where_and_lists_no_more_than_twenty_names() {
+    fn the_environment_says_where_and_lists_no_more_than_twelve_names() {
         let text = environment(&here());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             &lines[..5],
             ["# Environment", "System: linux", "Project: shop", "Git branch: main", "Test command: cargo test -q"]
         );
-        assert!(lines[5].starts_with("In the root: dir0/, dir1/,") && lines[5].ends_with("dir19/ and 3 more"), "{text}");
+        assert!(lines[5].starts_with("In the root: dir0/, dir1/,") && lines[5].ends_with("dir11/ and 11 more"), "{text}");
         assert_eq!(lines.len(), 6, "{text}");
     }
 

@@ -13,6 +13,8 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub(crate) struct Tool {
     pub(crate) card: ToolCard,
+    /// What arguments must satisfy: more than the card says.
+    schema: Value,
     pub(crate) effect: Effect,
     pub(crate) modes: Vec<Mode>,
     /// Compiled when the first call comes: a start pays for none of them.
@@ -42,9 +44,11 @@ pub(crate) enum CardError {
 impl Tool {
     pub(crate) fn parse(text: &str) -> Result<Self, CardError> {
         let written: Written = toml::from_str(text)?;
-        let parameters = serde_json::from_str(&written.parameters).map_err(|e| CardError::Parameters(written.name.clone(), e))?;
+        let schema: Value =
+            serde_json::from_str(&written.parameters).map_err(|e| CardError::Parameters(written.name.clone(), e))?;
         Ok(Self {
-            card: ToolCard { name: written.name, description: written.description, parameters },
+            card: ToolCard { name: written.name, description: written.description, parameters: told(&schema) },
+            schema: closed(schema),
             effect: written.effect,
             modes: written.modes,
             validator: OnceLock::new(),
@@ -60,7 +64,7 @@ impl Tool {
         };
         let required = self.required();
         map.retain(|key, value| !value.is_null() || required.contains(&key.as_str()));
-        let validator = self.validator.get_or_init(|| jsonschema::validator_for(&self.card.parameters).ok());
+        let validator = self.validator.get_or_init(|| jsonschema::validator_for(&self.schema).ok());
         if let Some(error) = validator.as_ref().and_then(|v| v.validate(&value).err()) {
             return Err(self.refusal(self.sentence(&error)));
         }
@@ -113,6 +117,35 @@ impl Tool {
             _ => error.masked_with(format!("`{}`", place.trim_start_matches('/'))).to_string(),
         }
     }
+}
+
+/// What the model is told of a schema: all but the bounds of numbers, which cost six tokens each in every prompt and matter
+/// in one call of thousands; that one is answered with the bound.
+fn told(schema: &Value) -> Value {
+    match schema {
+        Value::Object(map) => {
+            map.iter().filter(|(key, _)| *key != "minimum").map(|(key, value)| (key.clone(), told(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(told).collect(),
+        other => other.clone(),
+    }
+}
+
+/// A schema that takes no argument it does not name. The model is not told: it would cost five tokens for every object, and
+/// llama.cpp's grammars let no other argument through anyway.
+fn closed(mut schema: Value) -> Value {
+    match &mut schema {
+        Value::Object(map) => {
+            let is_object = map.get("type").is_some_and(|kind| kind == "object");
+            map.values_mut().for_each(|value| *value = closed(value.take()));
+            if is_object {
+                map.insert("additionalProperties".into(), Value::Bool(false));
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = closed(item.take())),
+        _ => {}
+    }
+    schema
 }
 
 /// Makes wrong types right where only one meaning is possible: "12" for 12, 12 for "12", a list or object as JSON text.

@@ -17,6 +17,8 @@ const LINES: usize = 50;
 const PER_FILE: usize = 5;
 /// Characters of a line.
 const LINE: usize = 200;
+/// Lines around a match, whatever was asked for.
+const CONTEXT: usize = 10;
 /// About 1,000 tokens.
 const ROOM: usize = 4_000;
 /// Larger files are not searched.
@@ -73,8 +75,8 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
     let per_file = if place.full.is_file() { LINES } else { PER_FILE };
     let mut searcher = SearcherBuilder::new()
         .binary_detection(BinaryDetection::quit(0))
-        .before_context(arguments.context)
-        .after_context(arguments.context)
+        .before_context(arguments.context.min(CONTEXT))
+        .after_context(arguments.context.min(CONTEXT))
         .build();
     let mut tally = Tally::default();
     for found in walk::files(&bench.root, &place.full) {

@@ -43,14 +43,15 @@ fn the_files_are_lean_and_strict() {
     for tool in &toolbox.tools {
         let schema = &tool.card.parameters;
         jsonschema::validator_for(schema).unwrap();
-        assert_eq!((&schema["type"], &schema["additionalProperties"]), (&json!("object"), &json!(false)), "{}", tool.card.name);
+        assert_eq!(schema["type"], "object", "{}", tool.card.name);
         let text = schema.to_string();
+        assert!(!text.contains("additionalProperties") && !text.contains("minimum"), "{}: not for the model", tool.card.name);
         assert!(!text.contains("oneOf") && !text.contains("anyOf"), "{}: alternatives are dear in a grammar", tool.card.name);
         assert!(tool.modes.contains(&Mode::CommandLine), "{}", tool.card.name);
     }
     // With the system prompt and the environment this must stay below 1,000 tokens.
     let cards = serde_json::to_string(&toolbox.cards(Mode::Chat)).unwrap();
-    assert!(cards.len() <= 2_400, "{} bytes", cards.len());
+    assert!(cards.len() <= 2_100, "{} bytes", cards.len());
 }
 
 #[test]
