@@ -7,11 +7,13 @@ use agent::engine::EngineError;
 use agent::engine::backend::{Backend, LoadOptions};
 use agent::engine::bridge::{Chat, RenderRequest};
 use agent::engine::embedded::Embedded;
+use agent::engine::llama::{Context, Decoded, Model, Parameters, Token};
 use agent::protocol::message::{Call, Message};
 use agent::protocol::turn::{Delta, Reply, Sampling, Stop, ToolCard, ToolChoice, TurnRequest};
 use agent::units::Tokens;
 use serde_json::json;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::gguf::raw::{Raw, Value};
 use support::gguf::{Arch, GLM, Gguf, HARMONY, LLAMA3, MISTRAL, QWEN, Weights};
@@ -243,24 +245,128 @@ fn every_architecture_continues_and_starts_anew() {
 
 #[test]
 fn cancel_keeps_what_was_processed() {
+    for arch in Arch::ALL {
+        let mut loaded = plain(arch);
+        let long = words("lorem ipsum dolor ".repeat(150));
+        let cancel = AtomicBool::new(false);
+        let stop_early = &mut |delta: Delta| {
+            if matches!(delta, Delta::Prefill { done, .. } if done.0 > 0) {
+                cancel.store(true, Ordering::Relaxed);
+            }
+        };
+        let reply = loaded.engine.turn(&long, stop_early, &cancel).unwrap();
+        assert_eq!((reply.stop, reply.usage.generated), (Stop::Cancelled, Tokens(0)), "{arch:?}");
+        assert!(reply.usage.prefilled.0 > 0 && reply.usage.prefilled < reply.usage.prompt, "{arch:?}: {:?}", reply.usage);
+        let again = turn(&mut loaded.engine, &long);
+        assert_eq!(again.usage.reused, reply.usage.prefilled, "{arch:?}: what was processed is not processed again");
+        assert_eq!(again.text, turn(&mut plain(arch).engine, &long).text, "{arch:?}: the cache is what it says it is");
+    }
+}
+
+/// A model of an architecture, and a context over it.
+fn context(arch: Arch) -> (Context, Arc<Model>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    Gguf::new(arch).write(&path);
+    let parameters = Parameters::new(&LoadOptions { threads: Some(1), ..LoadOptions::of(&path) }, &[]).unwrap();
+    let model = Arc::new(Model::load(&path, &parameters, &mut |_| {}).unwrap());
+    (Context::new(&model, &parameters, &path).unwrap(), model)
+}
+
+#[test]
+fn a_batch_is_in_the_cache_or_it_is_not() {
+    for arch in Arch::ALL {
+        let (mut context, _model) = context(arch);
+        let tokens: Vec<Token> = (0..128).map(Token).collect();
+        assert_eq!(context.decode(&tokens, &AtomicBool::new(false)).unwrap(), Decoded::Done);
+        // A recurrent state that was aborted in mid-batch could not go back, and llama.cpp would count the batch as whole.
+        let held = match context.decode(&tokens, &AtomicBool::new(true)).unwrap() {
+            Decoded::Done => 256,
+            Decoded::Cancelled => 128,
+            Decoded::Full => panic!("{arch:?}: there is room"),
+        };
+        assert_eq!(context.held(), held, "{arch:?}");
+    }
+}
+
+#[test]
+fn a_turn_cancelled_while_it_writes_can_be_gone_on_from() {
     let mut loaded = plain(Arch::Qwen2);
-    let long = words("lorem ipsum dolor ".repeat(300));
-    let cancel = AtomicBool::new(false);
-    let stop_early = &mut |delta: Delta| {
-        if matches!(delta, Delta::Prefill { done, .. } if done.0 > 0) {
-            cancel.store(true, Ordering::Relaxed);
-        }
-    };
-    let reply = loaded.engine.turn(&long, stop_early, &cancel).unwrap();
-    assert_eq!((reply.stop, reply.usage.generated), (Stop::Cancelled, Tokens(0)));
-    assert!(reply.usage.prefilled.0 > 0 && reply.usage.prefilled < reply.usage.prompt, "{:?}", reply.usage);
-    let again = turn(&mut loaded.engine, &long);
-    assert_eq!(again.usage.reused, reply.usage.prefilled, "what was processed before the cancel is not processed again");
+    let long = words("lorem ipsum dolor ".repeat(30));
     let cancel = AtomicBool::new(false);
     let at_first_word = &mut |delta: Delta| cancel.store(matches!(delta, Delta::Text { .. }), Ordering::Relaxed);
     let reply = loaded.engine.turn(&TurnRequest { max_tokens: Tokens(4000), ..long }, at_first_word, &cancel).unwrap();
     assert_eq!(reply.stop, Stop::Cancelled);
     assert!(reply.usage.generated.0 < 4000);
+    let known = reply.usage.prompt + reply.usage.generated;
+    let mut next = words(String::new());
+    next.messages = [opening_of("lorem ipsum dolor ".repeat(30)), answer(&reply)].concat();
+    let usage = turn(&mut loaded.engine, &next).usage;
+    // The token under way when the cancel came may not have been processed.
+    assert!(usage.reused + Tokens(1) >= known && usage.prefilled.0 < 60, "{usage:?} after {known}");
+}
+
+fn opening_of(text: String) -> Vec<Message> {
+    vec![Message::User { text }]
+}
+
+#[test]
+fn after_a_failed_batch_the_cache_is_empty_and_says_so() {
+    for arch in Arch::ALL {
+        let (mut context, model) = context(arch);
+        let never = AtomicBool::new(false);
+        assert_eq!(context.decode(&[Token(5), Token(6)], &never).unwrap(), Decoded::Done, "{arch:?}");
+        assert_eq!(context.held(), 2);
+        assert!(!context.truncate(3, model.sliding_window()), "{arch:?}: it cannot give more than it has");
+        assert_eq!(context.held(), 0);
+        context.decode(&[Token(5), Token(6)], &never).unwrap();
+        assert!(context.decode(&[Token(7), Token(-9)], &never).is_err(), "{arch:?}: there is no such token");
+        assert_eq!(context.held(), 0, "{arch:?}");
+        assert_eq!(context.decode(&[Token(5)], &never).unwrap(), Decoded::Done, "{arch:?}: it goes on");
+    }
+}
+
+#[test]
+fn a_call_that_was_cut_off_is_gone_on_from_as_it_was_written() {
+    let Some(folder) = templates() else { return };
+    let mut loaded = family(&FAMILIES[3], &folder);
+    let broken = |reply: &Reply| {
+        let arguments = reply.calls.iter().map(|c| serde_json::from_str::<serde_json::Value>(&c.arguments));
+        reply.stop == Stop::Length && arguments.map(|parsed| parsed.is_err()).eq([true])
+    };
+    let mut cut =
+        (0..200).map(|seed| turn(&mut loaded.engine, &TurnRequest { max_tokens: Tokens(60), ..request(opening(), seed) }));
+    let reply = cut.find(broken).expect("one of two hundred turns is cut within its call");
+    // As the loop puts it into the conversation.
+    let mut mended = reply.clone();
+    mended.calls[0].arguments = "{}".into();
+    let usage = turn(&mut loaded.engine, &request([opening(), answer(&mended)].concat(), 3)).usage;
+    assert_eq!(usage.reused, reply.usage.prompt + reply.usage.generated, "{usage:?}");
+}
+
+#[test]
+fn a_past_that_outgrew_the_window_is_rendered_anew_without_its_thoughts() {
+    let Some(folder) = templates() else { return };
+    let template = std::fs::read_to_string(folder.join("Qwen3.5-4B.jinja")).unwrap();
+    let mut raw = Gguf::llama().weights(Weights::F32).template(&template).special(QWEN).eos("<|im_end|>").raw();
+    // Thoughts go on until they are ended, and so does what follows.
+    favour(&mut raw, &[("<|im_end|>", -1.0), ("<|endoftext|>", -1.0), ("</think>", -1.0)], 64);
+    let mut loaded = load(&raw, |options| options.n_ctx = Some(1024));
+    let thoughtful = |messages| TurnRequest {
+        thinking: true,
+        thinking_budget: Some(Tokens(500)),
+        tools: Vec::new(),
+        choice: ToolChoice::Auto,
+        max_tokens: Tokens(530),
+        ..request(messages, 2)
+    };
+    let reply = turn(&mut loaded.engine, &thoughtful(opening()));
+    assert!(reply.usage.generated.0 > 500, "{reply:?}");
+    let mut messages = opening();
+    messages.extend(answer(&reply).into_iter().take(1));
+    messages.push(Message::User { text: "z".repeat(450) });
+    let usage = turn(&mut loaded.engine, &thoughtful(messages)).usage;
+    assert!(usage.prompt.0 < 1000 && usage.prompt.0 > 450, "{usage:?}");
 }
 
 #[test]

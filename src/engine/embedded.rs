@@ -4,7 +4,7 @@ use crate::engine::EngineError;
 use crate::engine::backend::{Backend, LoadOptions};
 use crate::engine::bridge::{Chat, Extent, Prompt, RenderRequest, Sampler};
 use crate::engine::call_ids::CallIds;
-use crate::engine::llama::{Context, Decoded, Model, Parameters, Special, Token};
+use crate::engine::llama::{self, Context, Decoded, Model, Parameters, Special, Token};
 use crate::engine::repetition::Repetition;
 use crate::engine::splice::Past;
 use crate::engine::stream::TurnText;
@@ -18,8 +18,10 @@ use std::time::{Duration, Instant};
 
 /// Conversations whose tokens are remembered. They are cheap (4 bytes a token); the cache itself holds one.
 const PASTS: usize = 8;
-/// Prefill goes in pieces of about this long, so that progress and cancel are prompt also where no abort reaches.
+/// Prefill goes in pieces of about this long, half of it to twice of it, for the sake of progress.
 const PIECE: Duration = Duration::from_millis(250);
+/// The same where no abort reaches, so that a cancel is seen between two pieces.
+const SHORT_PIECE: Duration = Duration::from_millis(100);
 const FIRST_PIECE: usize = 128;
 const SMALLEST_PIECE: usize = 32;
 /// A turn needs room for at least this much of an answer.
@@ -34,13 +36,16 @@ pub struct Embedded {
     /// The tokens that the KV cache holds, in order.
     cache: Vec<Token>,
     pasts: Vec<Past>,
-    /// Tokens that a piece of prefill should have, by the speed seen so far.
+    /// How long a piece of prefill should take.
+    pace: Duration,
+    /// Tokens that such a piece has, by the speed seen so far.
     piece: usize,
 }
 
 impl Embedded {
     /// Loads a model whose header was checked, exactly as the options say.
     pub fn load(options: &LoadOptions, progress: &mut dyn FnMut(f32)) -> Result<Self, EngineError> {
+        llama::echo_log();
         let path = options.model.clone();
         let parameters = Parameters::new(options, &[])?;
         let model = Arc::new(Model::load(&path, &parameters, progress)?);
@@ -52,8 +57,10 @@ impl Embedded {
             exact: true,
             thinks: chat.has_thinking_switch(),
         };
+        let abortable = !model.is_recurrent() && llama::devices().iter().all(|device| device.kind == "cpu");
+        let pace = if abortable { PIECE } else { SHORT_PIECE };
         let piece = FIRST_PIECE.min(context.batch());
-        Ok(Self { model, context, chat, info, cache: Vec::new(), pasts: Vec::new(), piece })
+        Ok(Self { model, context, chat, info, cache: Vec::new(), pasts: Vec::new(), pace, piece })
     }
 
     /// Tokens in the model's vocabulary.
@@ -61,10 +68,12 @@ impl Embedded {
         self.model.vocab_size()
     }
 
-    /// The prompt of a request: a known past and what is new, or all of it rendered.
+    /// The prompt of a request: a known past and what is new, or all of it rendered. A past that has outgrown the window
+    /// is rendered anew: templates leave old thoughts out.
     fn prompt(&self, request: &TurnRequest) -> Result<(Prompt, Vec<Token>), EngineError> {
         let past = self.pasts.iter().filter(|p| p.leads_to(request)).max_by_key(|p| p.tokens.len());
-        if let Some(extended) = past.and_then(|p| p.extend(&self.chat, &self.model, request)) {
+        let extended = past.and_then(|p| p.extend(&self.chat, &self.model, request));
+        if let Some(extended) = extended.filter(|(_, tokens)| self.fits(tokens)) {
             return Ok(extended);
         }
         let render = RenderRequest {
@@ -114,13 +123,18 @@ impl Embedded {
         Ok((reused, false))
     }
 
-    /// Sets the next piece's size by the speed of the last: doubling or halving, so that sizes stay powers of two.
+    /// Sets the next piece's size by the speed of the last, doubling or halving it.
     fn pace(&mut self, piece: usize, took: Duration) {
-        if piece == self.piece && took * 2 < PIECE {
+        if piece == self.piece && took * 2 < self.pace {
             self.piece = (piece * 2).min(self.context.batch());
-        } else if took > PIECE * 2 {
-            self.piece = (piece / 2).clamp(SMALLEST_PIECE, self.context.batch().max(SMALLEST_PIECE));
+        } else if took > self.pace * 2 {
+            self.piece = (piece / 2).max(SMALLEST_PIECE).min(self.context.batch());
         }
+    }
+
+    /// Whether a prompt leaves room for an answer.
+    fn fits(&self, tokens: &[Token]) -> bool {
+        tokens.len() + LEAST_ANSWER <= self.context.window() as usize
     }
 
     fn overflow(&self, prompt: usize) -> EngineError {
@@ -131,8 +145,7 @@ impl Embedded {
     fn generate(&mut self, job: &mut Job<'_>, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Written, EngineError> {
         let mut text = TurnText::new();
         let mut repetition = Repetition::default();
-        let mut tokens = Vec::new();
-        let mut checked = 0;
+        let (mut tokens, mut piece) = (Vec::new(), Vec::new());
         let (stop, end) = loop {
             if cancel.load(Ordering::Relaxed) {
                 break (Stop::Cancelled, None);
@@ -147,15 +160,16 @@ impl Embedded {
                 break (Stop::End, Some(token));
             }
             tokens.push(token);
-            self.model.piece(token, job.sampler.preserves(token), text.bytes());
-            if job.prompt.facts.stops.iter().any(|s| text.text().ends_with(s.as_str())) {
+            piece.clear();
+            self.model.piece(token, job.sampler.preserves(token), &mut piece);
+            let known = text.length();
+            let repeats = repetition.push(text.push(&piece));
+            if text.stops(&job.prompt.facts.stops, known) {
                 break (Stop::End, None);
             }
-            let whole = text.text().len();
-            if repetition.push(&text.text()[checked..whole]) {
+            if repeats {
                 break (Stop::Repetition, None);
             }
-            checked = whole;
             text.show(job.prompt, sink);
             match self.context.decode(&[token], cancel)? {
                 Decoded::Done => self.cache.push(token),
@@ -207,8 +221,7 @@ impl Backend for Embedded {
 
     fn turn(&mut self, request: &TurnRequest, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Reply, EngineError> {
         let (prompt, tokens) = self.prompt(request)?;
-        let window = self.context.window() as usize;
-        if tokens.len() + LEAST_ANSWER > window {
+        if !self.fits(&tokens) {
             return Err(self.overflow(tokens.len()));
         }
         let sampler = Sampler::open(&self.model, &prompt, request.sampling, request.thinking_budget)
@@ -225,7 +238,7 @@ impl Backend for Embedded {
         if cancelled {
             return Ok(Reply { stop: Stop::Cancelled, usage, ..Reply::default() });
         }
-        let limit = (request.max_tokens.0 as usize).min(window - tokens.len());
+        let limit = (request.max_tokens.0 as usize).min(self.context.window() as usize - tokens.len());
         let start = Instant::now();
         let Written { text, tokens: written, stop, end } =
             self.generate(&mut Job { prompt: &prompt, sampler, limit }, sink, cancel)?;

@@ -35,6 +35,13 @@ const SEQUENCE: sys::llama_seq_id = 0;
 /// The newest lines that llama.cpp logged as warnings or errors: the only place where it says why it cannot load.
 static LOG: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
 const LOG_LINES: usize = 32;
+/// Whether stderr gets those lines too.
+static ECHO: AtomicBool = AtomicBool::new(false);
+
+/// Writes what llama.cpp warns of on stderr: an engine process's own log. A front end's stderr is a person's.
+pub fn echo_log() {
+    ECHO.store(true, Ordering::Relaxed);
+}
 
 unsafe extern "C" fn log(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
     if level != sys::GGML_LOG_LEVEL_WARN && level != sys::GGML_LOG_LEVEL_ERROR {
@@ -45,7 +52,9 @@ unsafe extern "C" fn log(level: sys::ggml_log_level, text: *const c_char, _: *mu
     if line.is_empty() {
         return;
     }
-    let _ = writeln!(std::io::stderr(), "{line}");
+    if ECHO.load(Ordering::Relaxed) {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
     if let Ok(mut log) = LOG.lock() {
         if log.len() == LOG_LINES {
             log.pop_front();
@@ -145,6 +154,12 @@ impl Model {
     pub fn sliding_window(&self) -> i32 {
         // SAFETY: the model is live.
         unsafe { sys::llama_model_n_swa(self.raw.as_ptr()) }
+    }
+
+    /// Whether a part of the cache is a running state, which cannot go back by a token.
+    pub fn is_recurrent(&self) -> bool {
+        // SAFETY: the model is live.
+        unsafe { sys::llama_model_is_recurrent(self.raw.as_ptr()) || sys::llama_model_is_hybrid(self.raw.as_ptr()) }
     }
 
     /// A value of the file's metadata, as text.
@@ -259,10 +274,11 @@ pub enum Decoded {
 /// A context over a model: one sequence of one window.
 pub struct Context {
     raw: NonNull<sys::llama_context>,
-    /// Where the abort callback finds the flag of the turn that runs; null between turns.
-    flag: Box<AtomicPtr<AtomicBool>>,
+    /// Where the abort callback finds the flag of the turn that runs; null between turns. Not a `Box`: llama.cpp keeps a
+    /// pointer into it, and moving a box claims that nobody does.
+    flag: Arc<AtomicPtr<AtomicBool>>,
     /// The context points into the model.
-    _model: Arc<Model>,
+    model: Arc<Model>,
 }
 
 // SAFETY: a context may move between threads, not be shared.
@@ -272,24 +288,24 @@ impl Context {
     /// Allocates the window. The error carries llama.cpp's own reason.
     pub fn new(model: &Arc<Model>, parameters: &Parameters, path: &Path) -> Result<Self, EngineError> {
         unsafe extern "C" fn aborted(data: *mut c_void) -> bool {
-            // SAFETY: `data` is the box below, which outlives the context; the flag outlives the turn that sets it.
+            // SAFETY: `data` is the pointer below, which outlives the context; the flag outlives the turn that sets it.
             unsafe {
                 let flag = (*data.cast::<AtomicPtr<AtomicBool>>()).load(Ordering::Acquire);
                 !flag.is_null() && (*flag).load(Ordering::Relaxed)
             }
         }
         forget_log();
-        let flag = Box::new(AtomicPtr::new(null_mut()));
+        let flag = Arc::new(AtomicPtr::new(null_mut()));
         let mut params = parameters.context;
         params.abort_callback = Some(aborted);
-        params.abort_callback_data = (&raw const *flag).cast_mut().cast();
+        params.abort_callback_data = Arc::as_ptr(&flag).cast_mut().cast();
         // SAFETY: the model is live and outlives the context.
         let raw = unsafe { sys::llama_init_from_model(model.raw.as_ptr(), params) };
         let failed = || EngineError::Load {
             path: path.to_owned(),
             reason: format!("no context of {} tokens: {}", params.n_ctx, reason()),
         };
-        Ok(Self { raw: NonNull::new(raw).ok_or_else(failed)?, flag, _model: Arc::clone(model) })
+        Ok(Self { raw: NonNull::new(raw).ok_or_else(failed)?, flag, model: Arc::clone(model) })
     }
 
     pub fn as_ptr(&mut self) -> *mut sys::llama_context {
@@ -308,14 +324,20 @@ impl Context {
         unsafe { sys::llama_n_batch(self.raw.as_ptr()) }.max(1) as usize
     }
 
-    /// Processes up to [`batch`](Self::batch) tokens after what the cache holds; logits of the last one remain.
+    /// Processes up to [`batch`](Self::batch) tokens after what the cache holds; logits of the last one remain. After an
+    /// error the cache is empty: what a failed batch leaves of it is not known.
+    ///
+    /// A recurrent model's batch runs to its end: its state, half advanced, could not go back, yet llama.cpp counts the
+    /// whole batch as processed.
     pub fn decode(&mut self, tokens: &[Token], cancel: &AtomicBool) -> Result<Decoded, EngineError> {
         let tokens = &tokens[..tokens.len().min(self.batch())];
         if tokens.is_empty() {
             return Ok(Decoded::Done);
         }
         forget_log();
-        self.flag.store((&raw const *cancel).cast_mut(), Ordering::Release);
+        if !self.model.is_recurrent() {
+            self.flag.store((&raw const *cancel).cast_mut(), Ordering::Release);
+        }
         // SAFETY: the batch borrows the slice for the call only and is not written to; its length is within n_batch.
         let status = unsafe {
             let batch = sys::llama_batch_get_one(tokens.as_ptr().cast::<sys::llama_token>().cast_mut(), tokens.len() as i32);
@@ -326,7 +348,10 @@ impl Context {
             0 => Ok(Decoded::Done),
             1 => Ok(Decoded::Full),
             2 => Ok(Decoded::Cancelled),
-            _ => Err(EngineError::Lost { reason: format!("llama.cpp could not process a batch ({status}): {}", reason()) }),
+            _ => {
+                self.forget();
+                Err(EngineError::Lost { reason: format!("llama.cpp could not process a batch ({status}): {}", reason()) })
+            }
         }
     }
 
@@ -341,16 +366,22 @@ impl Context {
         (unsafe { sys::llama_memory_seq_pos_max(self.memory(), SEQUENCE) } + 1).max(0) as usize
     }
 
+    /// Forgets everything.
+    pub fn forget(&mut self) {
+        // SAFETY: the context is live.
+        unsafe { sys::llama_memory_clear(self.memory(), true) }
+    }
+
     /// Forgets everything from `length` on. False where the cache cannot go back (recurrent layers, a sliding window
-    /// that has moved on): it is empty then.
+    /// that has moved on), or holds less than that: it is empty then.
     pub fn truncate(&mut self, length: usize, sliding_window: i32) -> bool {
-        if length >= self.held() {
+        if length == self.held() {
             return true;
         }
         let memory = self.memory();
         let position = length as sys::llama_pos;
         // SAFETY: the context is live; position and sequence are in range.
-        let kept = length > 0 && unsafe { sys::llama_memory_seq_rm(memory, SEQUENCE, position, -1) };
+        let kept = length > 0 && length < self.held() && unsafe { sys::llama_memory_seq_rm(memory, SEQUENCE, position, -1) };
         // A sliding-window cache removes gladly what it cannot give back: its oldest cell tells.
         let whole = || {
             // SAFETY: as above.
@@ -360,8 +391,7 @@ impl Context {
         if kept && self.held() == length && whole() {
             return true;
         }
-        // SAFETY: as above.
-        unsafe { sys::llama_memory_clear(memory, true) };
+        self.forget();
         false
     }
 }

@@ -27,12 +27,29 @@ impl Past {
     pub fn leads_to(&self, request: &TurnRequest) -> bool {
         let said = &self.request.messages;
         let (past, rest) = request.messages.split_at(request.messages.len().min(said.len()));
-        let Some((Message::Assistant { text, calls, .. }, new)) = rest.split_first() else { return false };
-        let Message::Assistant { text: own_text, calls: own_calls, .. } = &self.reply else { return false };
-        // Ids and broken arguments may have been mended on the way; names and words are the model's.
-        let same_turn = text.trim() == own_text.trim() && calls.iter().map(|c| &c.name).eq(own_calls.iter().map(|c| &c.name));
+        let Some((turn, new)) = rest.split_first() else { return false };
+        let same_turn = self.is_own(turn);
         let fresh = !new.is_empty() && !new.iter().any(|m| matches!(m, Message::Assistant { .. } | Message::System { .. }));
         same_turn && fresh && past == said && self.request.tools == request.tools && self.request.thinking == request.thinking
+    }
+
+    /// Whether a turn in a conversation is the one that the model wrote here. Ids may have been changed on the way, and
+    /// arguments that were cut off or no object stand as `{}`; words, thoughts and all other arguments are the model's.
+    fn is_own(&self, turn: &Message) -> bool {
+        let (Message::Assistant { text, thinking, calls }, Message::Assistant { text: words, thinking: thoughts, calls: made }) =
+            (turn, &self.reply)
+        else {
+            return false;
+        };
+        let cut = self.end.is_none();
+        let same_call = |(at, (call, own)): (usize, (&Call, &Call))| {
+            let mended = call.arguments == "{}" && ((cut && at + 1 == made.len()) || !is_object(&own.arguments));
+            call.name == own.name && (call.arguments == own.arguments || mended)
+        };
+        text.trim() == words.trim()
+            && thinking.trim() == thoughts.trim()
+            && calls.len() == made.len()
+            && calls.iter().zip(made).enumerate().all(same_call)
     }
 
     /// The prompt of `request` as this past plus what is new, with the parser and grammar of the new turn. `None` where
@@ -58,6 +75,10 @@ impl Past {
     }
 }
 
+fn is_object(arguments: &str) -> bool {
+    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(arguments).is_ok()
+}
+
 /// The model's turn with nothing in it but the stand-in, in the last place that the template renders.
 fn stand_in(turn: &Message) -> Message {
     match turn {
@@ -72,5 +93,75 @@ fn stand_in(turn: &Message) -> Message {
             Message::Assistant { text: String::new(), thinking: String::new(), calls }
         }
         _ => Message::Assistant { text: STAND_IN.into(), thinking: String::new(), calls: Vec::new() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::llama::Token;
+    use crate::engine::splice::Past;
+    use crate::protocol::message::{Call, Message};
+    use crate::protocol::turn::{Sampling, ToolChoice, TurnRequest};
+    use crate::units::Tokens;
+
+    fn asked(messages: Vec<Message>) -> TurnRequest {
+        TurnRequest {
+            messages,
+            tools: Vec::new(),
+            sampling: Sampling::default(),
+            max_tokens: Tokens(9),
+            thinking_budget: None,
+            thinking: false,
+            choice: ToolChoice::Auto,
+        }
+    }
+
+    fn turn(thinking: &str, text: &str, arguments: &[&str]) -> Message {
+        let call = |arguments: &&str| Call { id: "made".into(), name: "read".into(), arguments: (*arguments).into() };
+        Message::Assistant { text: text.into(), thinking: thinking.into(), calls: arguments.iter().map(call).collect() }
+    }
+
+    /// Whether what the model wrote is taken for that turn of a conversation.
+    fn leads(end: Option<Token>, wrote: Message, stands: Message) -> bool {
+        let user = |text: &str| Message::User { text: text.into() };
+        let past = Past { tokens: Vec::new(), end, request: asked(vec![user("fix it")]), reply: wrote };
+        past.leads_to(&asked(vec![user("fix it"), stands, user("go on")]))
+    }
+
+    const ENDED: Option<Token> = Some(Token(1));
+
+    #[test]
+    fn a_turn_is_known_by_its_words_thoughts_and_arguments() {
+        let wrote = || turn("hm", "I look", &[r#"{"path":"a"}"#]);
+        assert!(leads(ENDED, wrote(), turn("hm\n", " I look", &[r#"{"path":"a"}"#])), "blanks around make no difference");
+        for other in [
+            turn("hm", "I look", &[r#"{"path":"b"}"#]),
+            turn("hm", "I look", &["{}"]),
+            turn("hm", "I look", &[]),
+            turn("hm", "I see", &[r#"{"path":"a"}"#]),
+            turn("", "I look", &[r#"{"path":"a"}"#]),
+        ] {
+            assert!(!leads(ENDED, wrote(), other.clone()), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn mended_arguments_are_the_models_own() {
+        assert!(leads(ENDED, turn("", "", &["[1]"]), turn("", "", &["{}"])), "no object");
+        assert!(leads(ENDED, turn("", "", &[""]), turn("", "", &["{}"])), "none at all");
+        assert!(leads(None, turn("", "", &[r#"{"path":"a"}"#]), turn("", "", &["{}"])), "the last call of a turn that was cut");
+        let two = || turn("", "", &[r#"{"path":"a"}"#, r#"{"pa"#]);
+        assert!(leads(None, two(), turn("", "", &[r#"{"path":"a"}"#, "{}"])));
+        assert!(!leads(None, two(), turn("", "", &["{}", "{}"])), "the first call of it was whole");
+    }
+
+    #[test]
+    fn only_answers_and_words_may_follow() {
+        let past = Past { tokens: Vec::new(), end: ENDED, request: asked(Vec::new()), reply: turn("", "a", &[]) };
+        let follows = |rest: &[Message]| past.leads_to(&asked([&[turn("", "a", &[])], rest].concat()));
+        let answer = Message::Tool { call: "made".into(), name: "read".into(), text: "x".into() };
+        assert!(follows(&[answer, Message::User { text: "x".into() }]));
+        assert!(!follows(&[]), "nothing new");
+        assert!(!follows(&[Message::User { text: "x".into() }, turn("", "b", &[])]), "a turn that was never written here");
     }
 }
