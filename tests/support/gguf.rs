@@ -5,8 +5,10 @@
 #![allow(dead_code, reason = "every test crate compiles this module and uses its own part of it")]
 
 pub mod bad;
+pub mod graft;
 mod layout;
 pub mod raw;
+pub mod script;
 mod vocab;
 
 use layout::Layout;
