@@ -159,7 +159,7 @@ fn a_reader_that_left_changes_no_exit_code() {
 #[cfg(target_os = "linux")] // other file systems refuse such names
 #[test]
 fn a_directory_may_have_any_name() {
-    let machine = Machine::new();
+    let machine = machine();
     use std::os::unix::ffi::OsStrExt;
     let odd = machine.project().parent().unwrap().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
     std::fs::rename(machine.project(), &odd).unwrap();
