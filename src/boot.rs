@@ -295,7 +295,8 @@ pub fn serve(socket: PathBuf, options: &str, idle: Duration) -> Result<(), BootE
             other => EngineError::Load { path: asked.model.clone(), reason: other.to_string() },
         };
         let plan = planned(asked, &Wanted::default()).map_err(failed)?;
-        plan.why.iter().for_each(|sentence| eprintln!("{sentence}"));
+        // Where nobody keeps a log, nothing is lost.
+        plan.why.iter().for_each(|sentence| _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{sentence}\n")));
         Embedded::load(&plan.options, progress)
     };
     Ok(worker::serve(worker::ServeSettings { socket, options, idle }, load)?)

@@ -22,7 +22,7 @@ const RUST: Project = Project {
     language: "rust",
     needs: "cargo",
     issue: "Fees below one count as income\n\nA line `Bank fee -0.75` makes the balance larger.",
-    command: "cargo test -q",
+    command: "cargo test -q --offline",
     file: "src/money.rs",
 };
 const PYTHON: Project = Project {

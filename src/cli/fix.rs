@@ -123,7 +123,7 @@ impl Fix {
         })?;
         // The text says it already; from the others a person would not learn it.
         if let Some(reason) = result.reason().filter(|_| output != fix::Output::Text) {
-            eprintln!("{reason}");
+            answer::aside(reason);
         }
         answer::text(&result.render(output))?;
         recorder.end().map_err(|e| Failure::of(Exit::Failed, e))?;
