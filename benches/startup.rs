@@ -5,7 +5,6 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -158,7 +157,7 @@ fn by_engine(machine: &Machine) {
     let chain = ["Ċ".to_owned()].into_iter().chain(said).chain(["<|im_end|>".to_owned()]).collect();
     follow(&mut raw, &[chain]);
     let model = machine.write("model.gguf", &raw.bytes());
-    let run = ["run", "hello", "--output", "events", "--model", &model, "-c", "plan.n_ctx=16384", "-c", "engine.threads=1"];
+    let run = ["run", "hello", "--output", "events", "--model", &model, "-c", "engine.threads=1"];
     machine.finish(&run);
     let (mut times, mut memory) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
@@ -168,7 +167,7 @@ fn by_engine(machine: &Machine) {
         let mut most = None;
         let mut asked = None;
         while let Some(Ok(line)) = events.next() {
-            let event: Value = serde_json::from_str(&line).unwrap();
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
             if event["delta"] == "prefill" {
                 asked.get_or_insert_with(|| ms(start));
             }
