@@ -2,31 +2,33 @@
 //!
 //! Nothing is kept in globals; a command calls as far down as it needs, so `agent doctor` never starts an engine.
 
+pub mod choice;
+#[cfg(feature = "llama")]
+mod own;
+#[cfg(not(feature = "llama"))]
+#[path = "boot/unbuilt.rs"]
+mod own;
+
+pub use crate::boot::choice::{Choice, choose, named};
+#[cfg(feature = "llama")]
+pub use crate::boot::own::bench;
+pub use crate::boot::own::{devices, plan, serve};
+
 use crate::agent::approval::Policy;
 use crate::agent::limits::Limits;
 use crate::agent::{Agent, Generation};
 use crate::config::layers::ConfigError;
-use crate::config::{ApprovalWord, Layers, Origin, Resolved, SamplingSettings, Settings};
+use crate::config::{ApprovalWord, Layers, Resolved, SamplingSettings, Settings};
 use crate::engine::backend::LoadOptions;
 use crate::engine::client::{ClientSettings, LlamaEngine};
-use crate::engine::endpoint::{Endpoint, EndpointSettings, shown};
-use crate::engine::memory::{Device, Host};
-use crate::engine::replay::Replay;
+use crate::engine::endpoint::{Endpoint, EndpointSettings};
 use crate::engine::{Engine, EngineError};
-#[cfg(feature = "llama")]
-use crate::engine::{bench, embedded::Embedded, llama, tokenizer::Tokenizer, worker};
 use crate::hint::Hint;
 use crate::models::gguf::{self, Need};
-use crate::models::installed::{self, Installed};
 use crate::path::{PathError, Places, Root};
-#[cfg(feature = "llama")]
-use crate::planner::shape::Shape;
-use crate::planner::wanted::Wanted;
-use crate::planner::{Plan, PlanError};
+use crate::planner::PlanError;
 use crate::protocol::exit::Exit;
 use crate::protocol::turn::Sampling;
-#[cfg(feature = "llama")]
-use crate::tools::Mode;
 use crate::tools::Toolbox;
 use crate::units::{Bytes, Tokens};
 use std::ffi::OsString;
@@ -53,26 +55,6 @@ pub struct Ground {
     pub root: Root,
     pub resolved: Resolved,
     pub replay: Option<PathBuf>,
-}
-
-/// Which engine a run uses, and why that one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
-    Replay(PathBuf),
-    Endpoint { url: String, model: Option<String> },
-    Llama { model: PathBuf },
-}
-
-impl Choice {
-    /// The model's name as far as it is known before anything is loaded.
-    pub fn model_name(&self) -> String {
-        let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        match self {
-            Self::Replay(file) => stem(file),
-            Self::Endpoint { url, model } => model.clone().unwrap_or_else(|| shown(url)),
-            Self::Llama { model } => stem(model),
-        }
-    }
 }
 
 /// Why there is no agent.
@@ -161,71 +143,17 @@ fn project_file(root: &Path) -> PathBuf {
     inside.map(named).find(|file| file.exists()).unwrap_or_else(|| named(root))
 }
 
-/// Chooses the engine: recorded turns, then a server, then a model on this machine.
-///
-/// A server is used whenever one is set, and `model` is then its name for a model. The exception is a GGUF file that a
-/// stronger layer names: `--model x.gguf` means that file although the configuration has a server.
-pub fn choose(ground: &Ground) -> Result<Choice, BootError> {
-    if let Some(file) = &ground.replay {
-        return Ok(Choice::Replay(file.clone()));
-    }
-    let settings = &ground.resolved.settings;
-    let rank = |key: &str| ground.resolved.values.get(key).map_or(0, |setting| Origin::rank(&setting.origin));
-    let names_a_file = settings.model.as_deref().is_some_and(|m| m.ends_with(".gguf")) && rank("model") > rank("endpoint");
-    if let Some(url) = settings.endpoint.clone().filter(|_| !names_a_file) {
-        return Ok(Choice::Endpoint { url, model: settings.model.clone() });
-    }
-    let model = match &settings.model {
-        Some(name) => named(name, &ground.places)?,
-        None => best(&ground.places)?.path,
-    };
-    Ok(Choice::Llama { model })
-}
-
-/// The file that a name means: a path as it stands, else an installed model.
-pub fn named(name: &str, places: &Places) -> Result<PathBuf, BootError> {
-    // What is written like a file is one, also when it is missing: the engine's error then names that very path.
-    let (exists, with_place) = (Path::new(name).exists(), name.contains('/'));
-    if (name.ends_with(".gguf") && (with_place || exists)) || (with_place && exists) {
-        return Ok(PathBuf::from(name));
-    }
-    let all = installed::list(&places.models);
-    match all.iter().find(|model| model.name == name.trim_end_matches(".gguf")) {
-        Some(model) => Ok(model.path.clone()),
-        None => Err(BootError::Unknown {
-            name: name.to_owned(),
-            models: places.models.clone(),
-            installed: all.into_iter().map(|model| model.name).collect(),
-        }),
-    }
-}
-
-/// The largest installed model that fits: of models nobody ranked, size is the best sign of quality there is.
-fn best(places: &Places) -> Result<Installed, BootError> {
-    let all = installed::list(&places.models);
-    let Some(smallest) = all.iter().min_by_key(|model| model.size) else {
-        return Err(BootError::NoModel { models: places.models.clone() });
-    };
-    let Some(available) = Host::look().map(|host| host.available) else {
-        return Ok(smallest.clone());
-    };
-    // An eighth stays for the cache, the buffers and everybody else.
-    let room = Bytes(available.0 - available.0 / 8);
-    let fitting = all.iter().filter(|model| model.size <= room).max_by_key(|model| model.size);
-    fitting.cloned().ok_or_else(|| BootError::TooLarge { name: smallest.name.clone(), size: smallest.size, available })
-}
-
 /// Gives the engine that was chosen. Nothing is started, loaded or connected yet. `need` is what a model's file must hold.
 pub fn engine(ground: &Ground, choice: Choice, need: Need) -> Result<Box<dyn Engine>, BootError> {
     let settings = &ground.resolved.settings;
     Ok(match (choice, need) {
-        (Choice::Replay(file), _) => Box::new(replay(&file)?),
+        (Choice::Replay(file), _) => Box::new(own::replay(&file)?),
         (Choice::Endpoint { url, model }, _) => {
             let api_key = std::env::var(&settings.api_key_env).ok().filter(|key| !key.is_empty());
             Box::new(Endpoint::new(EndpointSettings { url, model, api_key })?)
         }
         (Choice::Llama { .. }, _) if !cfg!(feature = "llama") => return Err(BootError::Unbuilt),
-        (Choice::Llama { model }, Need::Tokenizer) => tokenizer(&model)?,
+        (Choice::Llama { model }, Need::Tokenizer) => own::tokenizer(&model)?,
         (Choice::Llama { model }, Need::Weights) => Box::new(LlamaEngine::new(ClientSettings {
             // The engine is this very program, started again.
             program: std::env::current_exe().map_err(|e| EngineError::Unavailable(format!("cannot find this program: {e}")))?,
@@ -238,30 +166,10 @@ pub fn engine(ground: &Ground, choice: Choice, need: Need) -> Result<Box<dyn Eng
     })
 }
 
-/// Gives an engine that only counts.
-#[cfg(feature = "llama")]
-fn tokenizer(model: &Path) -> Result<Box<dyn Engine>, BootError> {
-    validate(model, Need::Tokenizer).map_err(|reason| EngineError::Load { path: model.to_owned(), reason })?;
-    Ok(Box::new(Tokenizer::open(model)?))
-}
-
-/// Gives an engine that only counts.
-#[cfg(not(feature = "llama"))]
-fn tokenizer(_model: &Path) -> Result<Box<dyn Engine>, BootError> {
-    Err(BootError::Unbuilt)
-}
-
 /// Judges a model's header before llama.cpp sees it.
 fn validate(file: &Path, need: Need) -> Result<(), String> {
     // Whoever tells of it has named the file; one of several parts is named here.
     gguf::check(file, need).map(drop).map_err(|e| if e.path == file { format!("it {}", e.fault) } else { e.to_string() })
-}
-
-fn replay(file: &Path) -> Result<Replay, EngineError> {
-    let replay = Replay::open(file)?;
-    #[cfg(feature = "llama")]
-    let replay = replay.with_parser(Box::new(crate::engine::dialect::parse));
-    Ok(replay)
 }
 
 fn load_options(settings: &Settings, model: PathBuf) -> LoadOptions {
@@ -282,30 +190,6 @@ fn load_options(settings: &Settings, model: PathBuf) -> LoadOptions {
         flash_attn: plan.flash_attn,
         swa_full: plan.swa_full,
     }
-}
-
-/// Is the engine process, until it is to end.
-#[cfg(feature = "llama")]
-pub fn serve(socket: PathBuf, options: &str, idle: Duration) -> Result<(), BootError> {
-    let options = serde_json::from_str(options).map_err(BootError::Options)?;
-    // The memory is planned here, where it is taken: what was free when the front end started may be gone.
-    let load = |asked: &LoadOptions, progress: &mut dyn FnMut(f32)| {
-        let failed = |e: BootError| match e {
-            BootError::Engine(error) | BootError::Plan(PlanError::Engine(error)) => error,
-            other => EngineError::Load { path: asked.model.clone(), reason: other.to_string() },
-        };
-        let plan = planned(asked, &Wanted::default()).map_err(failed)?;
-        // Where nobody keeps a log, nothing is lost.
-        plan.why.iter().for_each(|sentence| _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{sentence}\n")));
-        Embedded::load(&plan.options, progress)
-    };
-    Ok(worker::serve(worker::ServeSettings { socket, options, idle }, load)?)
-}
-
-/// Is the engine process, until it is to end.
-#[cfg(not(feature = "llama"))]
-pub fn serve(_socket: PathBuf, _options: &str, _idle: Duration) -> Result<(), BootError> {
-    Err(BootError::Unbuilt)
 }
 
 /// Puts the agent together: the chosen engine, the built-in tools, and what stops both.
@@ -343,60 +227,6 @@ pub fn approval(settings: &Settings) -> Policy {
     }
 }
 
-/// Plans the memory of a model with what is pinned in the settings. Loads nothing.
-#[cfg(feature = "llama")]
-pub fn plan(ground: &Ground, model: &Path, wanted: &Wanted) -> Result<Plan, BootError> {
-    planned(&load_options(&ground.resolved.settings, model.to_owned()), wanted)
-}
-
-/// Plans the memory of a model with what is pinned in the settings. Loads nothing.
-#[cfg(not(feature = "llama"))]
-pub fn plan(_ground: &Ground, _model: &Path, _wanted: &Wanted) -> Result<Plan, BootError> {
-    Err(BootError::Unbuilt)
-}
-
-/// The plan that `agent plan` shows and the engine loads by.
-#[cfg(feature = "llama")]
-fn planned(asked: &LoadOptions, wanted: &Wanted) -> Result<Plan, BootError> {
-    let model = &asked.model;
-    let unreadable = |e: gguf::GgufError| EngineError::Load { path: model.clone(), reason: e.to_string() };
-    let shape = Shape::of(&gguf::check(model, Need::Weights).map_err(unreadable)?);
-    let given = wanted.host_memory.map(|size| Host { total: size, available: size });
-    let host = given.or_else(Host::look).or_else(host_of_llama).ok_or(BootError::NoHost)?;
-    let mut machine = llama::Machine::with(&wanted.devices)?;
-    Ok(crate::planner::plan(shape, host, asked, wanted.min_ctx, &mut machine)?)
-}
-
-/// The host as llama.cpp sees it: it knows the total on every system, and takes all of it for free.
-#[cfg(feature = "llama")]
-fn host_of_llama() -> Option<Host> {
-    let cpu = devices().into_iter().find(|device| device.kind == "cpu")?;
-    Some(Host { total: cpu.total, available: cpu.free })
-}
-
-/// The devices that llama.cpp can compute on.
-pub fn devices() -> Vec<Device> {
-    #[cfg(feature = "llama")]
-    let devices = llama::devices();
-    #[cfg(not(feature = "llama"))]
-    let devices = Vec::new();
-    devices
-}
-
-/// Measures a model against bare llama.cpp, with the built-in tools' grammar.
-#[cfg(feature = "llama")]
-pub fn bench(
-    ground: &Ground,
-    model: &Path,
-    extent: bench::Extent,
-    say: &mut dyn FnMut(&str),
-) -> Result<bench::Figures, BootError> {
-    crate::engine::client::start::calm_threads();
-    validate(model, Need::Weights).map_err(|reason| EngineError::Load { path: model.to_owned(), reason })?;
-    let options = load_options(&ground.resolved.settings, model.to_owned());
-    Ok(bench::bench(&options, &toolbox().cards(Mode::Chat), extent, say)?)
-}
-
 /// Gives the built-in tools.
 pub fn toolbox() -> Toolbox {
     Toolbox::builtin()
@@ -404,80 +234,21 @@ pub fn toolbox() -> Toolbox {
 
 #[cfg(test)]
 mod tests {
-    use crate::boot::{BootError, Choice, Wishes, choose, ground};
-    use crate::hint::Hint;
+    use crate::boot::{BootError, Wishes, ground};
     use std::ffi::OsString;
-    use std::path::PathBuf;
-
-    /// A machine with a home of its own: models by name and size, a configuration, and nothing of the real environment.
-    struct Machine(tempfile::TempDir);
-
-    impl Machine {
-        fn with(models: &[(&str, usize)], config: &str) -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            for sub in ["home/config", "home/models", "project/.git", "project/.agent", "project/sub"] {
-                std::fs::create_dir_all(dir.path().join(sub)).unwrap();
-            }
-            for (name, size) in models {
-                std::fs::write(dir.path().join("home/models").join(name), vec![0; *size]).unwrap();
-            }
-            std::fs::write(dir.path().join("home/config/config.toml"), config).unwrap();
-            Self(dir)
-        }
-
-        fn model(&self, name: &str) -> Choice {
-            Choice::Llama { model: self.0.path().join("home/models").join(name) }
-        }
-
-        fn choose(&self, model: Option<&str>, endpoint: Option<&str>) -> Result<Choice, BootError> {
-            let flags = vec![("--model", "model", model.map(Into::into)), ("--endpoint", "endpoint", endpoint.map(Into::into))];
-            let wishes = Wishes { directory: Some(self.0.path().join("project")), flags, ..Wishes::default() };
-            choose(&ground(wishes, |name| self.env(name))?)
-        }
-
-        fn env(&self, name: &str) -> Option<OsString> {
-            (name == "AGENT_HOME").then(|| self.0.path().join("home").into_os_string())
-        }
-    }
-
-    fn endpoint(url: &str, model: Option<&str>) -> Choice {
-        Choice::Endpoint { url: url.into(), model: model.map(Into::into) }
-    }
-
-    #[test]
-    fn the_largest_installed_model_is_the_default() {
-        let machine = Machine::with(&[("small.gguf", 1), ("large.gguf", 2)], "");
-        assert_eq!(machine.choose(None, None).unwrap(), machine.model("large.gguf"));
-        assert_eq!(machine.choose(Some("small"), None).unwrap(), machine.model("small.gguf"));
-        assert_eq!(machine.choose(Some("x/y.gguf"), None).unwrap(), Choice::Llama { model: PathBuf::from("x/y.gguf") });
-    }
-
-    #[test]
-    fn an_endpoint_is_used_unless_a_stronger_layer_names_a_file() {
-        let machine = Machine::with(&[("m.gguf", 1)], "endpoint = 'http://s/v1'\nmodel = 'theirs.gguf'\n");
-        assert_eq!(machine.choose(None, None).unwrap(), endpoint("http://s/v1", Some("theirs.gguf")));
-        assert_eq!(machine.choose(Some("qwen3:8b"), None).unwrap(), endpoint("http://s/v1", Some("qwen3:8b")));
-        assert_eq!(machine.choose(Some("m.gguf"), None).unwrap(), machine.model("m.gguf"));
-        assert_eq!(machine.choose(Some("m.gguf"), Some("http://t/v1")).unwrap(), endpoint("http://t/v1", Some("m.gguf")));
-    }
-
-    #[test]
-    fn without_any_model_the_error_says_what_would_help() {
-        let error = Machine::with(&[], "").choose(None, None).unwrap_err();
-        assert!(matches!(error, BootError::NoModel { .. }), "{error}");
-        assert!(error.hint().unwrap().contains("--endpoint"));
-        let error = Machine::with(&[("a.gguf", 1)], "").choose(Some("b"), None).unwrap_err();
-        assert_eq!(error.hint().as_deref(), Some("installed: a"));
-    }
 
     #[test]
     fn the_project_file_is_found_from_below_and_not_beyond_the_repository() {
-        let machine = Machine::with(&[], "");
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["home", "project/.git", "project/.agent", "project/sub"] {
+            std::fs::create_dir_all(dir.path().join(sub)).unwrap();
+        }
+        let env = |name: &str| (name == "AGENT_HOME").then(|| -> OsString { dir.path().join("home").into() });
         let at = |sub: &str| {
-            let wishes = Wishes { directory: Some(machine.0.path().join(sub)), ..Wishes::default() };
-            ground(wishes, |name| machine.env(name)).unwrap().resolved.settings.max_steps
+            let wishes = Wishes { directory: Some(dir.path().join(sub)), ..Wishes::default() };
+            ground(wishes, env).unwrap().resolved.settings.max_steps
         };
-        std::fs::write(machine.0.path().join("project/.agent/config.toml"), "max_steps = 7").unwrap();
+        std::fs::write(dir.path().join("project/.agent/config.toml"), "max_steps = 7").unwrap();
         assert_eq!((at("project/sub"), at("project"), at("home")), (7, 7, 50));
     }
 

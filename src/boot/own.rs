@@ -1,0 +1,89 @@
+//! The engine of our own: what boot does with llama.cpp in the build. `unbuilt` has the same face without it.
+
+use crate::boot::{BootError, Ground, load_options, toolbox, validate};
+use crate::engine::backend::LoadOptions;
+use crate::engine::bench;
+use crate::engine::client::start::calm_threads;
+use crate::engine::dialect;
+use crate::engine::embedded::Embedded;
+use crate::engine::llama;
+use crate::engine::memory::{Device, Host};
+use crate::engine::replay::Replay;
+use crate::engine::tokenizer::Tokenizer;
+use crate::engine::worker;
+use crate::engine::{Engine, EngineError};
+use crate::models::gguf::{self, Need};
+use crate::planner::shape::Shape;
+use crate::planner::wanted::Wanted;
+use crate::planner::{Plan, PlanError};
+use crate::tools::Mode;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Recorded turns; what a model wrote itself is parsed by llama.cpp.
+pub fn replay(file: &Path) -> Result<Replay, EngineError> {
+    Ok(Replay::open(file)?.with_parser(Box::new(dialect::parse)))
+}
+
+/// Gives an engine that only counts.
+pub fn tokenizer(model: &Path) -> Result<Box<dyn Engine>, BootError> {
+    validate(model, Need::Tokenizer).map_err(|reason| EngineError::Load { path: model.to_owned(), reason })?;
+    Ok(Box::new(Tokenizer::open(model)?))
+}
+
+/// Is the engine process, until it is to end.
+pub fn serve(socket: PathBuf, options: &str, idle: Duration) -> Result<(), BootError> {
+    let options = serde_json::from_str(options).map_err(BootError::Options)?;
+    // The memory is planned here, where it is taken: what was free when the front end started may be gone.
+    let load = |asked: &LoadOptions, progress: &mut dyn FnMut(f32)| {
+        let failed = |e: BootError| match e {
+            BootError::Engine(error) | BootError::Plan(PlanError::Engine(error)) => error,
+            other => EngineError::Load { path: asked.model.clone(), reason: other.to_string() },
+        };
+        let plan = planned(asked, &Wanted::default()).map_err(failed)?;
+        // Where nobody keeps a log, nothing is lost.
+        plan.why.iter().for_each(|sentence| _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{sentence}\n")));
+        Embedded::load(&plan.options, progress)
+    };
+    Ok(worker::serve(worker::ServeSettings { socket, options, idle }, load)?)
+}
+
+/// Plans the memory of a model with what is pinned in the settings. Loads nothing.
+pub fn plan(ground: &Ground, model: &Path, wanted: &Wanted) -> Result<Plan, BootError> {
+    planned(&load_options(&ground.resolved.settings, model.to_owned()), wanted)
+}
+
+/// The plan that `agent plan` shows and the engine loads by.
+fn planned(asked: &LoadOptions, wanted: &Wanted) -> Result<Plan, BootError> {
+    let model = &asked.model;
+    let unreadable = |e: gguf::GgufError| EngineError::Load { path: model.clone(), reason: e.to_string() };
+    let shape = Shape::of(&gguf::check(model, Need::Weights).map_err(unreadable)?);
+    let given = wanted.host_memory.map(|size| Host { total: size, available: size });
+    let host = given.or_else(Host::look).or_else(host_of_llama).ok_or(BootError::NoHost)?;
+    let mut machine = llama::Machine::with(&wanted.devices)?;
+    Ok(crate::planner::plan(shape, host, asked, wanted.min_ctx, &mut machine)?)
+}
+
+/// The host as llama.cpp sees it: it knows the total on every system, and takes all of it for free.
+fn host_of_llama() -> Option<Host> {
+    let cpu = devices().into_iter().find(|device| device.kind == "cpu")?;
+    Some(Host { total: cpu.total, available: cpu.free })
+}
+
+/// The devices that llama.cpp can compute on.
+pub fn devices() -> Vec<Device> {
+    llama::devices()
+}
+
+/// Measures a model against bare llama.cpp, with the built-in tools' grammar.
+pub fn bench(
+    ground: &Ground,
+    model: &Path,
+    extent: bench::Extent,
+    say: &mut dyn FnMut(&str),
+) -> Result<bench::Figures, BootError> {
+    calm_threads();
+    validate(model, Need::Weights).map_err(|reason| EngineError::Load { path: model.to_owned(), reason })?;
+    let options = load_options(&ground.resolved.settings, model.to_owned());
+    Ok(bench::bench(&options, &toolbox().cards(Mode::Chat), extent, say)?)
+}
