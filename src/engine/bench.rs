@@ -94,11 +94,13 @@ pub fn bench(
     // One round more than asked for: the first warms caches and finds the size of a prefill piece.
     for round in 0..=extent.rounds {
         let words = prompt(round, extent.words);
+        // The very same tokens on both sides.
+        let rendered = engine.rendered(&request(words.clone(), &[], ToolChoice::Auto, extent, round))?;
+        let bared = bare.run(&rendered.text, extent.generate as usize, round)?;
         let mut run = |text: String, tools: &[ToolCard], choice| {
             let request = request(text, tools, choice, extent, round);
             engine.turn(&request, &mut |_| {}, &AtomicBool::new(false))
         };
-        let bared = bare.run(&words, extent.generate as usize, round)?;
         let plain = run(words.clone(), &[], ToolChoice::Auto)?;
         // No tools, but as deep in the window as with them.
         let deep = run(format!("{round} {listed} {words}"), &[], ToolChoice::Auto)?;

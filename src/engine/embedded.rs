@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Conversations whose tokens are remembered. They are cheap (4 bytes a token); the cache itself holds one.
 const PASTS: usize = 8;
 /// Prefill goes in pieces of about this long, half of it to twice of it, for the sake of progress.
-const PIECE: Duration = Duration::from_millis(250);
+const PIECE: Duration = Duration::from_millis(500);
 /// The same where no abort reaches, so that a cancel is seen between two pieces.
 const SHORT_PIECE: Duration = Duration::from_millis(100);
 const FIRST_PIECE: usize = 128;
@@ -76,15 +76,20 @@ impl Embedded {
         if let Some(extended) = extended.filter(|(_, tokens)| self.fits(tokens)) {
             return Ok(extended);
         }
+        let prompt = self.rendered(request)?;
+        let tokens = self.model.tokenize(&prompt.text, Special::Prompt);
+        Ok((prompt, tokens))
+    }
+
+    /// All of a request as the template renders it.
+    pub fn rendered(&self, request: &TurnRequest) -> Result<Prompt, EngineError> {
         let render = RenderRequest {
             messages: &request.messages,
             tools: &request.tools,
             thinking: request.thinking,
             choice: request.choice,
         };
-        let prompt = self.chat.render(&render).map_err(|e| EngineError::Template { reason: e.to_string() })?;
-        let tokens = self.model.tokenize(&prompt.text, Special::Prompt);
-        Ok((prompt, tokens))
+        self.chat.render(&render).map_err(|e| EngineError::Template { reason: e.to_string() })
     }
 
     /// Brings the cache to exactly `tokens`, processing only what it lacks. Returns what it had, and whether it was
