@@ -1,3 +1,5 @@
+//! Where edits land, how they are said to, and what is refused.
+
 use crate::edit::place::{Edit, How, Refusal, place};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Plans on an allocator in closed form: choices, pins, what is never exceeded.
+
 use crate::engine::EngineError;
 use crate::engine::backend::LoadOptions;
 use crate::engine::memory::{Allocator, Device, Fit, Host, Share, Trial};

@@ -1,3 +1,5 @@
+//! Commands that behave and commands that do not: limits, floods, survivors, cancels.
+
 use crate::sandbox::process::{Command, Finished, Line, SpawnError, run};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

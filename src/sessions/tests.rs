@@ -1,3 +1,5 @@
+//! Logs as they are written, cut, mended and read back.
+
 use crate::protocol::event::{Event, Outcome};
 use crate::protocol::message::{Call, Message};
 use crate::protocol::tool::ToolAnswer;

@@ -1,3 +1,5 @@
+//! The engine process over its socket, with a backend that does what a test tells it.
+
 use crate::engine::EngineError;
 use crate::engine::backend::LoadOptions;
 use crate::engine::wire::{Fault, LINE_LIMIT, Request, Response, State, Status, VERSION};
