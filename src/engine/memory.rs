@@ -115,9 +115,9 @@ impl Host {
             return self;
         }
         let number = |text: &str| text.trim().parse::<u64>().unwrap_or(0);
-        // Pages of files that nobody used lately are given back when memory is asked for.
-        let spare = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")).map_or(0, number);
-        let held = number(current).saturating_sub(spare);
+        // Pages of files are given back when memory is asked for, the model's own from its last load among them.
+        let spare = |key: &str| stat.lines().find_map(|line| line.strip_prefix(key)).map_or(0, number);
+        let held = number(current).saturating_sub(spare("inactive_file ")).saturating_sub(spare("active_file "));
         Self { total: Bytes(max), available: self.available.min(Bytes(max.saturating_sub(held))) }
     }
 }
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(host.within("max\n", "5\n", ""), host);
         assert_eq!(host.within("", "", ""), host);
         assert_eq!(host.within("9999999999\n", "5\n", ""), host);
-        let limited = host.within("500000\n", "300000\n", "anon 1\ninactive_file 100000\n");
+        let limited = host.within("500000\n", "300000\n", "anon 1\ninactive_file 60000\nactive_file 40000\n");
         assert_eq!(limited, Host { total: Bytes(500_000), available: Bytes(300_000) });
         assert_eq!(host.within("1000\n", "5000\n", "").available, Bytes::ZERO);
         assert_eq!(host.within("1000000\n", "0\n", "").available, host.available);
