@@ -14,6 +14,7 @@ use llama_cpp_sys_2 as sys;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::ffi::{CStr, CString, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{NonNull, null, null_mut};
 
@@ -333,7 +334,7 @@ pub fn memory_trial(
     model: &sys::llama_model_params,
     context: &sys::llama_context_params,
 ) -> Result<Trial, BridgeError> {
-    let path = c_string(&path.to_string_lossy());
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|e| BridgeError(e.to_string()))?;
     // SAFETY: all are live during the call.
     let json = checked(|error| unsafe { agent_memory_trial(path.as_ptr(), model, context, error) })?;
     serde_json::from_str(&take(json.as_ptr())).map_err(|e| BridgeError(e.to_string()))
