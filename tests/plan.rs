@@ -158,6 +158,15 @@ fn what_does_not_fit_is_an_error_that_says_what_is_missing() {
 }
 
 #[test]
+fn more_accelerators_than_llama_cpp_takes_are_an_error() {
+    let devices: Vec<String> = (0..17).flat_map(|i| ["--device".to_owned(), format!("GPU{i}:64MiB")]).collect();
+    let output = Case::of(&small()).run(&devices.iter().map(String::as_str).collect::<Vec<_>>());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("no more than 15 accelerators"), "{said}");
+}
+
+#[test]
 fn what_is_planned_is_what_is_loaded() {
     let case = Case::of(&small());
     let plan = case.json(&["--host-memory", "8GiB", "--min-ctx", "10000", "-c", "plan.n_gpu_layers=0"]);

@@ -42,9 +42,15 @@ impl Machine {
         Self { imaginary: Vec::new() }
     }
 
-    /// A machine with these accelerators and no others; as it is when there are none. Errors when memory is short.
+    /// A machine with these accelerators and no others; as it is when there are none. Errors when memory is short, and on
+    /// more accelerators than llama.cpp can count, the processor being one of its devices.
     pub fn with(accelerators: &[Imaginary]) -> Result<Self, EngineError> {
         start();
+        // SAFETY: a plain number.
+        let most = unsafe { sys::llama_max_devices() }.saturating_sub(1);
+        if accelerators.len() > most {
+            return Err(EngineError::Unavailable(format!("llama.cpp takes no more than {most} accelerators")));
+        }
         let open = |wanted: &Imaginary| {
             let failed = || EngineError::Unavailable(format!("cannot imagine the device `{}`", wanted.name));
             Accelerator::open(wanted).ok_or_else(failed)
