@@ -2,7 +2,7 @@
 
 use crate::engine::backend::LoadOptions;
 use crate::engine::memory::Share;
-use crate::planner::{Plan, USEFUL, usable};
+use crate::planner::{Plan, USEFUL, WINDOW_STEP, padded, usable};
 use crate::units::{Bytes, Tokens};
 
 /// Says why a plan is as it is. `asked` is what was pinned, `least` the smallest window that was asked for.
@@ -29,16 +29,16 @@ fn window(plan: &Plan, asked: &LoadOptions, least: Option<Tokens>) -> String {
     if trained > Tokens::ZERO && window > trained {
         return format!("{start}, as asked for, though the model was trained for {trained}: far back it may lose the thread.");
     }
-    let rest = if window == trained {
+    let rest = if trained < window + Tokens(WINDOW_STEP) && trained > Tokens::ZERO {
         "all that the model was trained for".to_owned()
+    } else if least.is_some_and(|least| padded(least.0) == window.0) {
+        "the least that was asked for".to_owned()
     } else if window.0 > USEFUL[0] {
         format!(
             "of the {trained} that the model was trained for: it stays on the accelerators whole, and there is memory to spare"
         )
     } else if window.0 == USEFUL[0] {
         format!("what an agent's task needs, of the {trained} that the model was trained for")
-    } else if least == Some(window) {
-        "the least that was asked for".to_owned()
     } else {
         format!("fewer than the {} that an agent's task needs: more does not fit", USEFUL[0])
     };

@@ -30,6 +30,8 @@ const USEFUL: [u32; 7] = [32_768, 24_576, 16_384, 12_288, 8_192, 6_144, 4_096];
 const SPACIOUS: [u32; 4] = [131_072, 98_304, 65_536, 49_152];
 /// llama.cpp pads windows to this.
 const WINDOW_STEP: u32 = 256;
+/// The largest number that is padded already.
+const LAST_WINDOW: u32 = u32::MAX / WINDOW_STEP * WINDOW_STEP;
 /// What is left to others on each device: a display and a browser, and what a driver takes beside the allocator. The
 /// figure is llama.cpp's own; of a small device an eighth, so that something is left to plan with.
 const MARGIN: Bytes = Bytes(1 << 30);
@@ -120,7 +122,6 @@ struct Windows {
 
 impl Windows {
     fn of(shape: &Shape, asked: &LoadOptions, least: Option<Tokens>) -> Self {
-        let padded = |window: u32| window.max(1).next_multiple_of(WINDOW_STEP);
         if let Some(pinned) = asked.n_ctx {
             return Self { spacious: Vec::new(), useful: vec![padded(pinned)] };
         }
@@ -146,6 +147,11 @@ impl Windows {
     fn smallest(&self) -> u32 {
         self.useful.last().copied().unwrap_or_default()
     }
+}
+
+/// A window as llama.cpp would allocate it.
+fn padded(window: u32) -> u32 {
+    window.clamp(1, LAST_WINDOW).next_multiple_of(WINDOW_STEP)
 }
 
 /// A placement that was tried.

@@ -204,6 +204,22 @@ fn the_least_window_is_respected() {
 }
 
 #[test]
+fn the_reason_of_a_window_is_true() {
+    let window = |trained, least| {
+        let shape = Shape { trained: Tokens(trained), ..dense(&[]).shape() };
+        plan(shape, host(16 * GIB), &open(), least, &mut dense(&[])).unwrap().why.swap_remove(0)
+    };
+    assert_eq!(window(262_144, Some(Tokens(40_000))), "The window has 40192 tokens, the least that was asked for.");
+    assert_eq!(window(10_000, None), "The window has 9984 tokens, all that the model was trained for.");
+}
+
+#[test]
+fn a_window_beyond_all_numbers_is_a_window() {
+    let asked = LoadOptions { n_ctx: Some(u32::MAX), ..open() };
+    assert_eq!(Windows::of(&dense(&[]).shape(), &asked, None).useful, [u32::MAX - 255]);
+}
+
+#[test]
 fn windows_end_where_the_model_was_trained_to() {
     let of = |trained| Windows::of(&Shape { trained: Tokens(trained), ..dense(&[]).shape() }, &open(), None);
     assert_eq!(of(2048), Windows { spacious: vec![], useful: vec![2048] });
