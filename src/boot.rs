@@ -181,6 +181,7 @@ fn load_options(settings: &Settings, model: PathBuf) -> LoadOptions {
         tensor_split: plan.tensor_split.clone(),
         expert_layers_on_cpu: plan.expert_layers_on_cpu.clone(),
         host_experts: Vec::new(),
+        offload: None,
         threads: settings.engine.threads,
         n_batch: plan.n_batch,
         n_ubatch: plan.n_ubatch,

@@ -158,6 +158,14 @@ fn what_does_not_fit_is_an_error_that_says_what_is_missing() {
 }
 
 #[test]
+fn an_accelerator_that_others_fill_is_left_alone() {
+    let case = Case::of(&small());
+    let plan = case.json(&["--host-memory", "4GiB", "--device", "GPU0:1GiB:64KiB"]);
+    sound(&plan);
+    assert_eq!((number(&plan["memory"][0]["total"]), &plan["plan"]["n_gpu_layers"]), (0, &Value::from(0)));
+}
+
+#[test]
 fn more_accelerators_than_llama_cpp_takes_are_an_error() {
     let devices: Vec<String> = (0..17).flat_map(|i| ["--device".to_owned(), format!("GPU{i}:64MiB")]).collect();
     let output = Case::of(&small()).run(&devices.iter().map(String::as_str).collect::<Vec<_>>());

@@ -43,6 +43,9 @@ pub struct LoadOptions {
     /// The layers that this comes to for the model, by number. Filled in by the plan.
     #[serde(default)]
     pub host_experts: Vec<u32>,
+    /// Whether accelerators compute large batches of what stays on the host. Filled in by the plan.
+    #[serde(default)]
+    pub offload: Option<bool>,
     pub threads: Option<u32>,
     /// The most tokens of one logical batch.
     pub n_batch: Option<u32>,
@@ -69,6 +72,7 @@ impl LoadOptions {
             tensor_split: None,
             expert_layers_on_cpu: None,
             host_experts: Vec::new(),
+            offload: None,
             threads: None,
             n_batch: None,
             n_ubatch: None,

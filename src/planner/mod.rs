@@ -186,7 +186,7 @@ impl Search<'_> {
         }
         for window in &windows.useful {
             let found = match &pinned {
-                Some(placement) => self.try_out(placement, *window)?,
+                Some(placement) => self.kept(placement, *window)?,
                 None if devices.is_empty() => self.try_out(&all, *window)?,
                 None => self.fitted(&all, *window)?,
             };
@@ -221,6 +221,14 @@ impl Search<'_> {
         let placement = Placement::by_split(&self.shape, asked.n_gpu_layers.unwrap_or(-1), given.unwrap_or(&default));
         let experts = asked.expert_layers_on_cpu.as_deref().unwrap_or_default();
         Ok(Some(placement.with_experts_on_host(&self.shape, experts)))
+    }
+
+    /// The placement that is pinned. What puts nothing on accelerators does not need them, full as they may be.
+    fn kept(&mut self, placement: &Placement, window: u32) -> Result<Found, PlanError> {
+        let found = self.try_out(placement, window)?;
+        let mut alone = placement.clone();
+        let helped = placement.placed() == 0 && !found.trial.devices.is_empty() && !self.fits(&found.trial);
+        if helped && alone.relieve(&self.shape, 0) { self.try_out(&alone, window) } else { Ok(found) }
     }
 
     /// The most that the accelerators hold of the model beside this window.

@@ -15,6 +15,8 @@ pub struct Placement {
     counts: Vec<u32>,
     /// For each device, how many of its layers keep their experts on the host, from the first one on.
     experts: Vec<u32>,
+    /// Whether accelerators compute large batches of what stays on the host: that takes room on them, too.
+    offload: bool,
 }
 
 impl Placement {
@@ -30,7 +32,7 @@ impl Placement {
             let device = ends.iter().position(|end| end / total > at).unwrap_or(split.len() - 1);
             counts[device] += 1;
         }
-        Self { slots, experts: vec![0; counts.len()], counts }
+        Self { slots, experts: vec![0; counts.len()], counts, offload: true }
     }
 
     /// Keeps the experts of so many layers of each device on the host; more than it has are all of them.
@@ -47,15 +49,15 @@ impl Placement {
         (0..self.counts.len()).map(|d| layers.iter().filter(|l| self.range(d).contains(l)).count() as u32).collect()
     }
 
-    /// Takes the least harmful step that frees memory on a device: one layer's experts, then one layer. False when it holds
-    /// nothing any more.
+    /// Takes the least harmful step that frees memory on a device: one layer's experts, then one layer, then the help with
+    /// what stays on the host. False when it holds nothing any more.
     pub fn relieve(&mut self, shape: &Shape, device: usize) -> bool {
         if (self.experts[device] as usize) < self.experts_of(shape, device).len() {
             self.experts[device] += 1;
             return true;
         }
         if self.counts[device] == 0 {
-            return false;
+            return std::mem::replace(&mut self.offload, false);
         }
         self.counts[device] -= 1;
         // Layers moved between devices: nobody has more experts on the host than layers.
@@ -68,6 +70,7 @@ impl Placement {
     pub fn apply(&self, shape: &Shape, options: &mut LoadOptions) {
         options.n_gpu_layers = Some(self.n_gpu_layers());
         options.tensor_split = Some(self.counts.iter().map(|n| *n as f32).collect());
+        options.offload = Some(self.offload);
         options.expert_layers_on_cpu = Some(self.experts.clone());
         let first = |d: usize| self.experts_of(shape, d).into_iter().take(self.experts[d] as usize);
         options.host_experts = (0..self.counts.len()).flat_map(first).collect();
@@ -153,6 +156,7 @@ mod tests {
         while placed.relieve(&shape, 0) {
             seen.push((placed.placed(), placed.experts()[0]));
         }
-        assert_eq!(seen, [(4, 1), (4, 2), (3, 2), (2, 1), (1, 0), (0, 0)]);
+        assert_eq!(seen, [(4, 1), (4, 2), (3, 2), (2, 1), (1, 0), (0, 0), (0, 0)]);
+        assert!(!placed.offload);
     }
 }

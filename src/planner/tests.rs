@@ -80,6 +80,13 @@ impl Closed {
             home.compute = Bytes(self.compute + extra);
             host.weights += Bytes(here);
         }
+        // Large batches of what stays on the host are computed on the first device.
+        if options.offload != Some(false)
+            && placed < slots
+            && let Some(first) = devices.first_mut()
+        {
+            first.compute = Bytes(self.compute + extra);
+        }
         Trial { flash_attn: true, devices, host }
     }
 }
@@ -217,6 +224,17 @@ fn the_reason_of_a_window_is_true() {
 fn a_window_beyond_all_numbers_is_a_window() {
     let asked = LoadOptions { n_ctx: Some(u32::MAX), ..open() };
     assert_eq!(Windows::of(&dense(&[]).shape(), &asked, None).useful, [u32::MAX - 255]);
+}
+
+#[test]
+fn an_accelerator_that_others_fill_is_left_alone() {
+    let plan = made(&dense(&[0]), 16 * GIB, &open(), None).unwrap();
+    assert_eq!((plan.placement.placed(), plan.options.offload), (0, Some(false)));
+    let asked = LoadOptions { n_gpu_layers: Some(0), ..open() };
+    assert_eq!(made(&dense(&[0]), 16 * GIB, &asked, None).unwrap().options.offload, Some(false));
+    assert_eq!(made(&dense(&[GIB]), 16 * GIB, &asked, None).unwrap().options.offload, Some(true));
+    let plan = made(&dense(&[0, 3 * GIB]), 16 * GIB, &open(), None).unwrap();
+    assert!(plan.placement.counts()[0] == 0 && plan.placement.counts()[1] > 0);
 }
 
 #[test]

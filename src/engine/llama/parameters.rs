@@ -57,6 +57,7 @@ impl Parameters {
         context.swa_full = options.swa_full.unwrap_or(false);
         // Only the last token's logits are ever asked for: gpt-oss-20b's compute buffer shrinks from 424 to 99 MiB.
         context.n_outputs_max = options.n_outputs.unwrap_or(1).clamp(1, context.n_batch);
+        context.op_offload = options.offload.unwrap_or(true);
         context.no_perf = true;
         context.flash_attn_type = match options.flash_attn {
             None => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
