@@ -49,7 +49,7 @@ impl Habit {
             let end = ending.split_inclusive(['>', ']']).next().filter(|end| !end.is_empty())?;
             let common = called.bytes().zip(opened.bytes()).take_while(|(a, b)| a == b).count();
             // A prompt that opens a thought may share the bracket of the call's first mark.
-            let start = called.get(..common)?.trim_end_matches('<').len();
+            let start = called[..called.floor_char_boundary(common)].trim_end_matches('<').len();
             let written = called.get(start..called.find(ANSWER)?)?;
             let (before, after) = written.split_once(VALUE)?;
             let (rest, _) = after.split_once(end)?;

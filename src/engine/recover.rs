@@ -59,6 +59,11 @@ fn begun(text: &str, known: &[ToolCard]) -> Option<Recovered> {
     let skipped = ["tool_call", "TOOL_CALLS", "function", "name", "type"];
     let name = words.into_iter().find(|word| !skipped.contains(word))?;
     let name = known.iter().find(|card| card.name == name)?.name.clone();
+    // A name is followed by punctuation or a line end in every dialect; by a word only in prose.
+    let (_, behind) = rest.split_once(name.as_str())?;
+    if behind.starts_with([' ', '.', ',']) {
+        return None;
+    }
     let kept: Vec<&str> = [thought.trim(), before.trim()].into_iter().filter(|s| !s.is_empty()).collect();
     Some(Recovered { text: kept.join("\n"), calls: vec![(name, rest.trim().to_owned())] })
 }
@@ -91,7 +96,7 @@ fn is_quoted(before: &str) -> bool {
 }
 
 fn is_fence(line: &str) -> bool {
-    line.trim_start().starts_with("```")
+    line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~")
 }
 
 /// Llama's form: nothing but one JSON object.

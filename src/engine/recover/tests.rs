@@ -209,6 +209,8 @@ fn a_call_that_was_begun_is_answered_as_a_broken_one() {
         "Say <tool_call>{\"name\": \"read\"",
         "```\n<tool_call>\n{\"name\": \"read\"\n```",
         "<tool_call>\n{\"name\": \"nothing\"",
+        "[TOOL_CALLS] read your files first.",
+        "~~~\n<tool_call>\n{\"name\": \"read\"\n~~~",
     ] {
         assert_eq!(begun(words), None, "{words}");
     }
