@@ -74,7 +74,7 @@ pub enum BootError {
     Options(#[source] serde_json::Error),
     #[error("no model: none was named, and none is installed in `{}`", models.display())]
     NoModel { models: PathBuf },
-    #[error("no installed model fits: the smallest, `{name}`, has {size}, and {available} are free")]
+    #[error("no installed model fits: the smallest, `{name}`, has {}, and {} are free", size.spoken(), available.spoken())]
     TooLarge { name: String, size: Bytes, available: Bytes },
     #[error(transparent)]
     Plan(#[from] PlanError),

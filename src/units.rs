@@ -67,3 +67,15 @@ quantity! {
     /// A number of transformer layers. Arithmetic saturates.
     Layers(u32)
 }
+
+impl Bytes {
+    /// The amount in the unit that a person reads it in: `22.7 GiB`, `512 MiB`, `3 KiB`.
+    pub fn spoken(self) -> String {
+        const MIB: f64 = (1 << 20) as f64;
+        match self.0 as f64 / MIB {
+            mib if mib >= 1024.0 => format!("{:.1} GiB", mib / 1024.0),
+            mib if mib >= 1.0 => format!("{mib:.0} MiB"),
+            mib => format!("{:.0} KiB", mib * 1024.0),
+        }
+    }
+}

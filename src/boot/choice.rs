@@ -77,8 +77,8 @@ fn best(places: &Places) -> Result<Installed, BootError> {
     let Some(available) = Host::look().map(|host| host.available) else {
         return Ok(smallest.clone());
     };
-    // An eighth stays for the cache, the buffers and everybody else.
-    let room = Bytes(available.0 - available.0 / 8);
+    // A quarter stays for the cache, the buffers and everybody else.
+    let room = Bytes(available.0 - available.0 / 4);
     let fitting = all.iter().filter(|model| model.size <= room).max_by_key(|model| model.size);
     fitting.cloned().ok_or_else(|| BootError::TooLarge { name: smallest.name.clone(), size: smallest.size, available })
 }

@@ -96,7 +96,7 @@ fn in_words(all: &[StatusOrStale]) -> String {
                 .unwrap_or("running")
                 .to_owned();
             let window = status.window.map(|window| format!(", window {window}")).unwrap_or_default();
-            let memory = status.rss.map(|rss| format!(", {:.2} GiB", rss.0 as f64 / f64::from(1 << 30))).unwrap_or_default();
+            let memory = status.rss.map(|rss| format!(", {}", rss.spoken())).unwrap_or_default();
             format!("{} (process {}): {state}{window}{memory}, up {} s\n", status.model, status.pid, status.uptime_seconds)
         }
         StatusOrStale::Stale { socket, reason } => format!("`{}` does not answer: {reason}\n", socket.display()),

@@ -75,13 +75,13 @@ fn cache(plan: &Plan) -> String {
     let types = [&options.type_k, &options.type_v].map(|name| name.as_deref().unwrap_or_default());
     let types = if types[0] == types[1] { types[0].to_owned() } else { types.join(" and ") };
     let flash = if options.flash_attn == Some(true) { "with" } else { "without" };
-    format!("The cache takes {} in {types}, {flash} flash attention.", size(kv))
+    format!("The cache takes {} in {types}, {flash} flash attention.", kv.spoken())
 }
 
 fn rest(share: &Share, free: Bytes) -> String {
     let (name, need) = (&share.device.name, share.need());
     let kept = if free - need >= free - usable(free) { "" } else { ", less than the margin that would be kept by choice" };
-    format!("{name}: {} of {} free are taken, {} stay free{kept}.", size(need), size(free), size(free - need))
+    format!("{name}: {} of {} free are taken, {} stay free{kept}.", need.spoken(), free.spoken(), (free - need).spoken())
 }
 
 fn pins(asked: &LoadOptions) -> Vec<&'static str> {
@@ -101,14 +101,4 @@ fn pins(asked: &LoadOptions) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(name, pinned)| pinned.then_some(name))
     .collect()
-}
-
-/// Bytes in the unit that a person reads them in.
-pub fn size(bytes: Bytes) -> String {
-    const MIB: f64 = (1 << 20) as f64;
-    match bytes.0 as f64 / MIB {
-        mib if mib >= 1024.0 => format!("{:.1} GiB", mib / 1024.0),
-        mib if mib >= 1.0 => format!("{mib:.0} MiB"),
-        mib => format!("{:.0} KiB", mib * 1024.0),
-    }
 }

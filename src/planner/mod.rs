@@ -19,7 +19,6 @@ use crate::engine::EngineError;
 use crate::engine::backend::LoadOptions;
 use crate::engine::memory::{Allocator, Host, Share, Trial};
 use crate::hint::Hint;
-use crate::planner::explain::size;
 use crate::planner::placement::Placement;
 use crate::planner::shape::Shape;
 use crate::units::{Bytes, Tokens};
@@ -277,7 +276,7 @@ impl Search<'_> {
         let host = (&trial.host, room(self.host.available, placed || asked.n_ctx.is_some()));
         let short = rows.chain([host]).filter(|(share, room)| share.need() > *room);
         let lack = |(share, room): (&Share, Bytes)| {
-            format!("{} has room for {} and needs {}", share.device.name, size(room), size(share.need()))
+            format!("{} has room for {} and needs {}", share.device.name, room.spoken(), share.need().spoken())
         };
         self.lacks = short.map(lack).collect();
         self.lacks.is_empty()
