@@ -81,7 +81,8 @@ impl Replay {
     /// Reads a recording whole. Errors name the line that is not one.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let broken = |line: usize, reason: String| EngineError::Replay { path: path.to_owned(), line, reason };
-        let recording = std::fs::read_to_string(path).map_err(|e| broken(1, e.to_string()))?;
+        let unread = |e| EngineError::Unavailable(format!("cannot read the replay `{}`: {e}", path.display()));
+        let recording = std::fs::read_to_string(path).map_err(unread)?;
         let mut lines = recording.lines().enumerate().map(|(n, line)| (n + 1, line)).filter(|(_, line)| !line.trim().is_empty());
         let (line, first) = lines.next().ok_or_else(|| broken(1, "the file is empty".into()))?;
         let mut head: Head = serde_json::from_str(first).map_err(|e| broken(line, e.to_string()))?;
