@@ -5,7 +5,7 @@
 //! - 5 root: `cli`, `boot`, `config`
 //! - 4 front ends: `fix`, `headless`
 //! - 3 loop: `agent`
-//! - 2 compositions: `tools`, `context`, `planner`
+//! - 2 compositions: `tools`, `context`, `planner`, `repair`
 //! - 1 mechanisms: `engine`, `repo`, `edit`, `sandbox`, `models`, `sessions`, `prompts`
 //! - 0 ground: `protocol`, `text`, `units`, `path`, `rpc`, `hint`
 
@@ -24,6 +24,7 @@ pub mod path;
 pub mod planner;
 pub mod prompts;
 pub mod protocol;
+pub mod repair;
 pub mod repo;
 pub mod rpc;
 pub mod sandbox;

@@ -57,6 +57,16 @@ pub struct FixLesson {
     pub said: String,
 }
 
+/// What ranked repair asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepairOpening<'a> {
+    pub issue: &'a str,
+    /// The suspected lines, numbered.
+    pub listing: &'a str,
+    /// How the tests fail. `None` leaves the explanation out too: a micro model knows the question by heart.
+    pub output: Option<&'a str>,
+}
+
 /// How many bytes of foreign text an opening may carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
@@ -66,6 +76,9 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// For a micro model: what its training knew.
+    pub const MICRO: Self = Self { notes: 0, issue: 480, output: 240 };
+
     /// Divides a window of `tokens`: an eighth each for the notes and the test's output, a quarter for the issue, at the three
     /// bytes per token that dense text (logs, code) comes to. An unknown window counts as 8,192, and above 32,768 nothing grows.
     pub fn of_window(tokens: Option<u32>) -> Self {
@@ -195,6 +208,20 @@ fn fix_lesson(lesson: &FixLesson, allowance: &Allowance) -> String {
             output: output.unwrap_or_default(),
         },
     )
+}
+
+/// Gives the one message that ranked repair sends: candidates are scored as its answer.
+pub fn repair_opening(opening: &RepairOpening<'_>, allowance: &Allowance) -> String {
+    #[derive(Serialize)]
+    struct View<'a> {
+        issue: String,
+        listing: &'a str,
+        output: Option<String>,
+    }
+    let (first, cut, last) = ends(opening.issue, allowance.issue);
+    let issue = if cut == 0 { first.to_owned() } else { format!("{first} … {last}") };
+    let output = opening.output.map(|output| fence(tail(output, allowance.output), "output"));
+    render(include_str!("../prompts/repair.md.j2"), &View { issue, listing: opening.listing, output })
 }
 
 /// Renders one template, strictly: a name that the view lacks is a mistake of ours.

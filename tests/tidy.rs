@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     // 1 mechanisms
     &["engine", "repo", "edit", "sandbox", "models", "sessions", "prompts"],
     // 2 compositions
-    &["tools", "context", "planner"],
+    &["tools", "context", "planner", "repair"],
     // 3 loop
     &["agent"],
     // 4 front ends

@@ -56,6 +56,7 @@ impl Embedded {
             window: Some(Tokens(context.window())),
             exact: true,
             thinks: chat.has_thinking_switch(),
+            profile: model.profile(),
         };
         let abortable = !model.is_recurrent() && llama::devices().iter().all(|device| device.kind == "cpu");
         let pace = if abortable { PIECE } else { SHORT_PIECE };

@@ -14,6 +14,7 @@ pub use parameters::Parameters;
 use crate::engine::EngineError;
 use crate::engine::backend::LoadOptions;
 use crate::engine::bridge;
+use crate::protocol::turn::Profile;
 use llama_cpp_sys_2 as sys;
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -172,6 +173,11 @@ impl Model {
         let length = usize::try_from(length).ok()?;
         buffer.truncate(length.min(511));
         String::from_utf8(buffer).ok()
+    }
+
+    /// Which words and tools the file says that the model was made for.
+    pub fn profile(&self) -> Profile {
+        if self.metadata("agent.profile").as_deref() == Some("micro") { Profile::Micro } else { Profile::Full }
     }
 
     /// The model's name: its author's, else the file's.

@@ -36,7 +36,7 @@ mod words;
 pub mod worker;
 
 use crate::hint::Hint;
-use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, TurnRequest};
+use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, ScoreRequest, Scores, TurnRequest};
 use crate::units::Tokens;
 use std::future::Future;
 use std::path::PathBuf;
@@ -64,6 +64,17 @@ pub trait Engine: Send {
     /// Renders the prompt of a request, up to where the last user message's own words begin, without generating.
     /// Engines that cannot see the template return `None`.
     fn render<'a>(&'a mut self, request: &'a TurnRequest) -> Answer<'a, Option<Rendered>>;
+
+    /// Says how likely texts are as the model's answer, thinking off. The conversation is processed once, whatever the number of
+    /// texts. Engines that do not show probabilities return `None`.
+    fn score<'a>(
+        &'a mut self,
+        _request: &'a ScoreRequest,
+        _sink: Sink<'a>,
+        _cancel: &'a CancellationToken,
+    ) -> Answer<'a, Option<Scores>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 /// Why an engine could not do it.

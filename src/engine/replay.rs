@@ -10,7 +10,7 @@ use crate::engine::recover::recover_or_begun;
 use crate::engine::repetition::Repetition;
 use crate::engine::{Answer, Engine, EngineError, Sink, estimate};
 use crate::protocol::message::{Call, Message};
-use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, Stop, ToolCard, TurnRequest, Usage};
+use crate::protocol::turn::{Delta, EngineInfo, Profile, Rendered, Reply, Stop, ToolCard, TurnRequest, Usage};
 use crate::units::Tokens;
 use serde::Deserialize;
 use serde_json::Value;
@@ -245,7 +245,8 @@ fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
 
 impl Engine for Replay {
     fn ready<'a>(&'a mut self, _sink: Sink<'a>, _cancel: &'a CancellationToken) -> Answer<'a, EngineInfo> {
-        let info = EngineInfo { model: "replay".into(), window: self.head.window, exact: false, thinks: false };
+        let info =
+            EngineInfo { model: "replay".into(), window: self.head.window, exact: false, thinks: false, profile: Profile::Full };
         Box::pin(async { Ok(info) })
     }
 

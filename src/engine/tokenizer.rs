@@ -23,7 +23,13 @@ impl Tokenizer {
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let model = Model::vocabulary(path)?;
         let chat = Chat::of(&model).map_err(|e| EngineError::Template { reason: e.to_string() })?;
-        let info = EngineInfo { model: model.name(path), window: None, exact: true, thinks: chat.has_thinking_switch() };
+        let info = EngineInfo {
+            model: model.name(path),
+            window: None,
+            exact: true,
+            thinks: chat.has_thinking_switch(),
+            profile: model.profile(),
+        };
         Ok(Self { model, chat, info })
     }
 }

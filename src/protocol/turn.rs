@@ -127,6 +127,38 @@ pub struct EngineInfo {
     pub exact: bool,
     /// Whether the model has a thinking switch.
     pub thinks: bool,
+    #[serde(default)]
+    pub profile: Profile,
+}
+
+/// Which words and tools a model is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    #[default]
+    Full,
+    /// A model of a few million parameters, trained on this very agent's episodes: no instructions, few tools, small results.
+    /// Named by the file itself (`agent.profile`).
+    Micro,
+}
+
+/// Texts whose likelihood is asked for, each as the beginning of the model's answer to one conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreRequest {
+    /// Ends with a message of the user's.
+    pub messages: Vec<Message>,
+    pub continuations: Vec<String>,
+}
+
+/// How likely each text is, and what it cost to know.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Natural logarithm of each text's probability, the sum over its tokens; in the order of the request.
+    pub logprobs: Vec<f64>,
+    /// Of the conversation. `generated` is 0.
+    pub usage: Usage,
+    /// Tokens of the texts that were processed; a beginning that several share counts once.
+    pub scored: Tokens,
 }
 
 /// A prompt as the model's template renders it, up to where the last user message's own words begin.

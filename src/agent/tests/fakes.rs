@@ -8,7 +8,7 @@ use crate::path::Root;
 use crate::protocol::event::{Event, Outcome};
 use crate::protocol::message::{Call, Message};
 use crate::protocol::tool::{Change, ChangeKind, ToolAnswer, ToolFailure};
-use crate::protocol::turn::{EngineInfo, Rendered, Reply, Sampling, Stop, ToolCard, TurnRequest, Usage};
+use crate::protocol::turn::{EngineInfo, Profile, Rendered, Reply, Sampling, Stop, ToolCard, TurnRequest, Usage};
 use crate::tools::{CheckedCall, Effect, Mode, Workbench};
 use crate::units::Tokens;
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ struct Script {
 
 impl Engine for Script {
     fn ready<'a>(&'a mut self, _: Sink<'a>, _: &'a CancellationToken) -> Answer<'a, EngineInfo> {
-        let info = EngineInfo { model: "script".into(), window: self.window, exact: true, thinks: true };
+        let info = EngineInfo { model: "script".into(), window: self.window, exact: true, thinks: true, profile: Profile::Full };
         Box::pin(async { Ok(info) })
     }
 

@@ -7,7 +7,7 @@
 use crate::engine::EngineError;
 use crate::engine::endpoint::http::{Http, Told};
 use crate::engine::endpoint::refusal::{Known, Refusal};
-use crate::protocol::turn::EngineInfo;
+use crate::protocol::turn::{EngineInfo, Profile};
 use crate::units::Tokens;
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ pub async fn learn(http: &Http, wanted: Option<&str>) -> Result<Option<EngineInf
     }
     let thinks = props["chat_template"].as_str().is_some_and(|template| template.contains("enable_thinking"));
     let exact = count(http, &model, "a").await?.is_some();
-    Ok(Some(EngineInfo { model, window, exact, thinks }))
+    Ok(Some(EngineInfo { model, window, exact, thinks, profile: Profile::Full }))
 }
 
 /// Counts tokens with the server's tokenizer (llama-server's `/tokenize`, vLLM's of the same name); `None` without one.

@@ -3,7 +3,7 @@
 use crate::engine::EngineError;
 use crate::engine::backend::Backend;
 use crate::protocol::message::Message;
-use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, Sampling, Stop, ToolChoice, TurnRequest, Usage};
+use crate::protocol::turn::{Delta, EngineInfo, Profile, Rendered, Reply, Sampling, Stop, ToolChoice, TurnRequest, Usage};
 use crate::units::Tokens;
 use std::fs::File;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub struct Fake {
 
 impl Backend for Fake {
     fn info(&self) -> EngineInfo {
-        EngineInfo { model: "fake".into(), window: Some(Tokens(4096)), exact: true, thinks: false }
+        EngineInfo { model: "fake".into(), window: Some(Tokens(4096)), exact: true, thinks: false, profile: Profile::Full }
     }
 
     fn turn(&mut self, request: &TurnRequest, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Reply, EngineError> {
