@@ -4,7 +4,7 @@
 //! knows sockets, clients or queues.
 
 use crate::engine::EngineError;
-use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, TurnRequest};
+use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, ScoreRequest, Scores, TurnRequest};
 use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,20 @@ pub trait Backend: Send {
 
     /// Renders the prompt of a request without generating. `None` where there is no template to see.
     fn render(&mut self, request: &TurnRequest) -> Result<Option<Rendered>, EngineError>;
+
+    /// Says how likely texts are as the model's answer. Reads `cancel` and keeps the cache as `turn` does: a turn that goes on
+    /// from the conversation finds it there. `None` where the model cannot say, and once it is cancelled.
+    fn score(
+        &mut self,
+        request: &ScoreRequest,
+        sink: &mut dyn FnMut(Delta),
+        cancel: &AtomicBool,
+    ) -> Result<Option<Scores>, EngineError>;
 }
+
+/// The most tokens of one batch whose logits are kept, where nothing else is asked for: enough that scoring has whole
+/// batches, few enough to cost little (4 bytes for each and each token of the vocabulary).
+pub const OUTPUTS: u32 = 32;
 
 /// How a model is to be loaded. What is `None` is left to the plan, and by that filled in before anything is loaded. Two
 /// front ends share an engine process only when these are equal.
@@ -51,7 +64,7 @@ pub struct LoadOptions {
     pub n_batch: Option<u32>,
     /// The most tokens of one physical batch.
     pub n_ubatch: Option<u32>,
-    /// The most tokens of one batch whose logits are kept; 1 where nobody wants more.
+    /// The most tokens of one batch whose logits are kept; 1 where no texts are scored.
     pub n_outputs: Option<u32>,
     /// The cache's type for keys, as llama.cpp names it (`f16`, `q8_0`).
     pub type_k: Option<String>,

@@ -1,5 +1,7 @@
 //! The embedded engine: one model, one window, the cache of what was said last, and the pasts of a few conversations.
 
+mod scoring;
+
 use crate::engine::EngineError;
 use crate::engine::backend::{Backend, LoadOptions};
 use crate::engine::bridge::{Chat, Extent, Prompt, RenderRequest, Sampler};
@@ -10,7 +12,7 @@ use crate::engine::splice::Past;
 use crate::engine::stream::TurnText;
 use crate::engine::words;
 use crate::protocol::message::Message;
-use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, Stop, TurnRequest, Usage};
+use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, ScoreRequest, Scores, Stop, TurnRequest, Usage};
 use crate::units::Tokens;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -129,6 +131,25 @@ impl Embedded {
         Ok((reused, false))
     }
 
+    /// Prefills, and says what it cost.
+    fn prefilled(
+        &mut self,
+        tokens: &[Token],
+        sink: &mut dyn FnMut(Delta),
+        cancel: &AtomicBool,
+    ) -> Result<(Usage, bool), EngineError> {
+        let start = Instant::now();
+        let (reused, cancelled) = self.prefill(tokens, sink, cancel)?;
+        let usage = Usage {
+            prompt: Tokens(tokens.len() as u32),
+            prefilled: Tokens(self.cache.len().saturating_sub(reused) as u32),
+            reused: Tokens(reused as u32),
+            prefill_ms: start.elapsed().as_secs_f64() * 1e3,
+            ..Usage::default()
+        };
+        Ok((usage, cancelled))
+    }
+
     /// Sets the next piece's size by the speed of the last, doubling or halving it.
     fn pace(&mut self, piece: usize, took: Duration) {
         if piece == self.piece && took * 2 < self.pace {
@@ -232,15 +253,7 @@ impl Backend for Embedded {
         }
         let sampler = Sampler::open(&self.model, &prompt, request.sampling, request.thinking_budget)
             .map_err(|e| EngineError::Template { reason: e.to_string() })?;
-        let start = Instant::now();
-        let (reused, cancelled) = self.prefill(&tokens, sink, cancel)?;
-        let mut usage = Usage {
-            prompt: Tokens(tokens.len() as u32),
-            prefilled: Tokens(self.cache.len().saturating_sub(reused) as u32),
-            reused: Tokens(reused as u32),
-            prefill_ms: start.elapsed().as_secs_f64() * 1e3,
-            ..Usage::default()
-        };
+        let (mut usage, cancelled) = self.prefilled(&tokens, sink, cancel)?;
         if cancelled {
             return Ok(Reply { stop: Stop::Cancelled, usage, ..Reply::default() });
         }
@@ -267,6 +280,15 @@ impl Backend for Embedded {
 
     fn render(&mut self, request: &TurnRequest) -> Result<Option<Rendered>, EngineError> {
         render(&self.chat, &self.model, request).map(Some)
+    }
+
+    fn score(
+        &mut self,
+        request: &ScoreRequest,
+        sink: &mut dyn FnMut(Delta),
+        cancel: &AtomicBool,
+    ) -> Result<Option<Scores>, EngineError> {
+        self.scores(request, sink, cancel)
     }
 }
 

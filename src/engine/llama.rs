@@ -2,13 +2,15 @@
 //!
 //! llama-cpp-2 keeps its model and context pointers to itself, and neither the sampler of libcommon nor the abort
 //! callback can do without them; so these two wrap llama-cpp-sys-2, and everything that can end the process is clamped
-//! here: batches to the allocated size, one sequence, positions left to llama.cpp.
+//! here: batches to the allocated size, sequences to those that there are, positions left to llama.cpp or judged by it.
 
 mod allocator;
 pub mod bare;
+mod branches;
 mod parameters;
 
 pub use allocator::{Machine, devices};
+pub use branches::Placed;
 pub use parameters::Parameters;
 
 use crate::engine::EngineError;
@@ -26,11 +28,11 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, Once};
 
 /// A token of the model's vocabulary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Token(pub sys::llama_token);
 
-/// The one sequence of a context.
+/// A context's main sequence: the conversation.
 const SEQUENCE: sys::llama_seq_id = 0;
 
 /// The newest lines that llama.cpp logged as warnings or errors: the only place where it says why it cannot load.
@@ -277,9 +279,11 @@ pub enum Decoded {
     Full,
 }
 
-/// A context over a model: one sequence of one window.
+/// A context over a model: a conversation in one window, and branches of it where the cache can have them.
 pub struct Context {
     raw: NonNull<sys::llama_context>,
+    /// The most tokens of one batch whose logits are kept.
+    outputs: usize,
     /// Where the abort callback finds the flag of the turn that runs; null between turns. Not a `Box`: llama.cpp keeps a
     /// pointer into it, and moving a box claims that nobody does.
     flag: Arc<AtomicPtr<AtomicBool>>,
@@ -303,6 +307,7 @@ impl Context {
         forget_log();
         let flag = Arc::new(AtomicPtr::new(null_mut()));
         let mut params = parameters.context;
+        params.n_seq_max = parameters.sequences(model);
         params.abort_callback = Some(aborted);
         params.abort_callback_data = Arc::as_ptr(&flag).cast_mut().cast();
         // SAFETY: the model is live and outlives the context.
@@ -311,7 +316,8 @@ impl Context {
             path: path.to_owned(),
             reason: format!("no context of {} tokens: {}", params.n_ctx, reason()),
         };
-        Ok(Self { raw: NonNull::new(raw).ok_or_else(failed)?, flag, model: Arc::clone(model) })
+        let outputs = params.n_outputs_max as usize;
+        Ok(Self { raw: NonNull::new(raw).ok_or_else(failed)?, outputs, flag, model: Arc::clone(model) })
     }
 
     pub fn as_ptr(&mut self) -> *mut sys::llama_context {
@@ -340,15 +346,22 @@ impl Context {
         if tokens.is_empty() {
             return Ok(Decoded::Done);
         }
+        // SAFETY: the batch borrows the slice for the call only and is not written to; its length is within n_batch.
+        unsafe {
+            let batch = sys::llama_batch_get_one(tokens.as_ptr().cast::<sys::llama_token>().cast_mut(), tokens.len() as i32);
+            self.process(batch, cancel)
+        }
+    }
+
+    /// # Safety
+    /// The batch's arrays have a row for each of its tokens, which are no more than `n_batch`.
+    unsafe fn process(&mut self, batch: sys::llama_batch, cancel: &AtomicBool) -> Result<Decoded, EngineError> {
         forget_log();
         if !self.model.is_recurrent() {
             self.flag.store((&raw const *cancel).cast_mut(), Ordering::Release);
         }
-        // SAFETY: the batch borrows the slice for the call only and is not written to; its length is within n_batch.
-        let status = unsafe {
-            let batch = sys::llama_batch_get_one(tokens.as_ptr().cast::<sys::llama_token>().cast_mut(), tokens.len() as i32);
-            sys::llama_decode(self.raw.as_ptr(), batch)
-        };
+        // SAFETY: the context is live, and the batch is as the caller says.
+        let status = unsafe { sys::llama_decode(self.raw.as_ptr(), batch) };
         self.flag.store(null_mut(), Ordering::Release);
         match status {
             0 => Ok(Decoded::Done),

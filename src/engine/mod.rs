@@ -25,6 +25,7 @@ pub mod recover;
 pub mod repetition;
 pub mod replay;
 mod runtime;
+pub mod score;
 #[cfg(feature = "llama")]
 mod splice;
 #[cfg(feature = "llama")]
@@ -66,7 +67,8 @@ pub trait Engine: Send {
     fn render<'a>(&'a mut self, request: &'a TurnRequest) -> Answer<'a, Option<Rendered>>;
 
     /// Says how likely texts are as the model's answer, thinking off. The conversation is processed once, whatever the number of
-    /// texts. Engines that do not show probabilities return `None`.
+    /// texts, and stays in the cache. Engines that do not show probabilities return `None`, and so does a score that was
+    /// cancelled, within 300 ms.
     fn score<'a>(
         &'a mut self,
         _request: &'a ScoreRequest,

@@ -1,11 +1,11 @@
 //! What a front end and the engine process say to each other: one JSON value a line, over a Unix socket.
 //!
-//! A connection begins with `hello`. After it a client has at most one piece of work open (`ready`, `turn`, `count`,
-//! `render`), answered by any number of deltas and then exactly one other response; `cancel`, `status` and `stop` may be
+//! A connection begins with `hello`. After it a client has at most one piece of work open (`ready`, `turn`, `score`,
+//! `count`, `render`), answered by any number of deltas and then exactly one other response; `cancel`, `status` and `stop` may be
 //! said at any time. There are no request numbers: a client that gives up on an answer closes its connection.
 
 use crate::engine::EngineError;
-use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, TurnRequest};
+use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, ScoreRequest, Scores, TurnRequest};
 use crate::units::{Bytes, Tokens};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -29,11 +29,12 @@ pub enum Request {
     /// Answered with `ready` as soon as the model is loaded, even while another client's turn runs.
     Ready,
     Turn(TurnRequest),
+    Score(ScoreRequest),
     Count {
         text: String,
     },
     Render(TurnRequest),
-    /// Ends this client's turn; without one it means nothing.
+    /// Ends this client's turn or score; without one it means nothing.
     Cancel,
     Status,
     /// Ends the process; the connection closes when the model's memory is free.
@@ -50,7 +51,11 @@ pub enum Response {
     },
     Delta(Delta),
     Ready(EngineInfo),
+    /// Also what a score is answered with that was cancelled before it began.
     Reply(Reply),
+    Scores {
+        scores: Option<Scores>,
+    },
     Count {
         tokens: Tokens,
     },
@@ -72,7 +77,7 @@ pub struct Status {
     pub window: Option<Tokens>,
     pub pid: u32,
     pub uptime_seconds: u64,
-    /// Turns, counts and renderings that were begun.
+    /// Turns, scores, counts and renderings that were begun.
     pub requests: u64,
     pub state: State,
     /// Requests that wait for their turn.
@@ -143,7 +148,7 @@ mod tests {
     use crate::engine::EngineError;
     use crate::engine::wire::{Fault, Request, Response};
     use crate::protocol::message::{Call, Message};
-    use crate::protocol::turn::{Delta, Reply, Sampling, Stop, ToolChoice, TurnRequest, Usage};
+    use crate::protocol::turn::{Delta, Reply, Sampling, ScoreRequest, Scores, Stop, ToolChoice, TurnRequest, Usage};
     use crate::units::Tokens;
 
     fn travels<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(value: T) {
@@ -175,6 +180,11 @@ mod tests {
         let usage = Usage { prompt: Tokens(9), prefill_ms: 1.5, ..Usage::default() };
         travels(Response::Reply(Reply { calls: vec![call], stop: Stop::Length, usage, ..Reply::default() }));
         travels(Response::Rendered { rendered: None });
+        let messages = vec![Message::User { text: "3|a\n4|b".into() }];
+        travels(Request::Score(ScoreRequest { messages, continuations: vec!["3|`<` -> `<=`".into(), String::new()] }));
+        let scores = Scores { logprobs: vec![-12.345_678_901_234_567, 0.0, -1e9], usage, scored: Tokens(7) };
+        travels(Response::Scores { scores: Some(scores) });
+        travels(Response::Scores { scores: None });
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub mod wanted;
 mod tests;
 
 use crate::engine::EngineError;
-use crate::engine::backend::LoadOptions;
+use crate::engine::backend::{LoadOptions, OUTPUTS};
 use crate::engine::memory::{Allocator, Host, Share, Trial};
 use crate::hint::Hint;
 use crate::planner::placement::Placement;
@@ -105,7 +105,7 @@ fn settled(asked: &LoadOptions) -> LoadOptions {
     let batch = options.n_batch.unwrap_or(512).max(1);
     options.n_batch = Some(batch);
     options.n_ubatch = Some(options.n_ubatch.unwrap_or(512).clamp(1, batch));
-    options.n_outputs = Some(options.n_outputs.unwrap_or(1).clamp(1, batch));
+    options.n_outputs = Some(options.n_outputs.unwrap_or(OUTPUTS).clamp(1, batch));
     options.type_k.get_or_insert_with(|| "f16".into());
     options.type_v.get_or_insert_with(|| "f16".into());
     options.swa_full.get_or_insert(false);

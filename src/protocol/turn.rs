@@ -155,7 +155,7 @@ pub struct ScoreRequest {
 pub struct Scores {
     /// Natural logarithm of each text's probability, the sum over its tokens; in the order of the request.
     pub logprobs: Vec<f64>,
-    /// Of the conversation. `generated` is 0.
+    /// Of the conversation. `generated` is 0, `decode_ms` is what the texts took.
     pub usage: Usage,
     /// Tokens of the texts that were processed; a beginning that several share counts once.
     pub scored: Tokens,

@@ -19,7 +19,7 @@ use crate::engine::client::start::Process;
 use crate::engine::runtime::{identity, private_dir, sockets_dir, start_lock};
 use crate::engine::wire::{Request, Response};
 use crate::engine::{Answer, Engine, EngineError, Sink};
-use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, TurnRequest};
+use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, ScoreRequest, Scores, TurnRequest};
 use crate::units::Tokens;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -189,6 +189,22 @@ impl Engine for LlamaEngine {
         Box::pin(async move {
             match self.ask(&Request::Turn(request.clone()), sink, cancel).await?.response {
                 Response::Reply(reply) => Ok(reply),
+                other => Err(unexpected(other)),
+            }
+        })
+    }
+
+    fn score<'a>(
+        &'a mut self,
+        request: &'a ScoreRequest,
+        sink: Sink<'a>,
+        cancel: &'a CancellationToken,
+    ) -> Answer<'a, Option<Scores>> {
+        Box::pin(async move {
+            match self.ask(&Request::Score(request.clone()), sink, cancel).await?.response {
+                Response::Scores { scores } => Ok(scores),
+                // What is cancelled is answered with an empty turn, whatever it was.
+                Response::Reply(_) => Ok(None),
                 other => Err(unexpected(other)),
             }
         })

@@ -2,10 +2,10 @@
 
 use crate::engine::backend::LoadOptions;
 use crate::engine::client::{ClientSettings, LlamaEngine, StatusOrStale, status, stop};
-use crate::engine::worker::fake::{Fake, asking};
+use crate::engine::worker::fake::{Fake, asking, scoring};
 use crate::engine::worker::{ServeSettings, serve};
 use crate::engine::{Engine, EngineError};
-use crate::protocol::turn::{Delta, EngineInfo, Reply, Stop};
+use crate::protocol::turn::{Delta, EngineInfo, Reply, Scores, Stop};
 use crate::units::Tokens;
 use rustix::process::{Pid, Signal, getpgid, kill_process};
 use std::os::unix::net::UnixListener;
@@ -115,6 +115,11 @@ impl Client {
         self.engine.turn(&asking(order), &mut |delta| self.deltas.push(delta), &CancellationToken::new()).await
     }
 
+    async fn score(&mut self, order: &str) -> Result<Option<Scores>, EngineError> {
+        let request = scoring(order, &["long", "of"]);
+        self.engine.score(&request, &mut |delta| self.deltas.push(delta), &CancellationToken::new()).await
+    }
+
     /// A turn that is cancelled when the first thing `when` agrees to has been streamed. Also: how long it then took.
     async fn cancelled(&mut self, order: &str, when: fn(&Delta) -> bool) -> (Reply, Duration) {
         let cancel = CancellationToken::new();
@@ -187,6 +192,39 @@ async fn a_death_in_a_turn_is_told_in_a_line_and_the_turn_is_asked_again() {
     let told =
         "the engine died (killed by signal 6 (abort); its last words: ggml.c:7: GGML_ASSERT(sane) failed); starting it again";
     assert_eq!(client.notices(), [told]);
+    home.stop().await;
+}
+
+#[tokio::test]
+async fn texts_are_scored_by_the_process_and_by_the_next_one_when_it_dies() {
+    let home = Home::with("tiny.gguf");
+    let mut client = home.client();
+    let order = format!("abort unless {}", home.dir.path().join("mark").display());
+    assert_eq!(client.score(&order).await.unwrap().unwrap().logprobs, [-4.0, -2.0]);
+    assert_eq!(client.notices().len(), 1, "{:?}", client.notices());
+    let error = client.score("overflow").await.unwrap_err();
+    assert!(matches!(error, EngineError::Overflow { .. }), "{error}");
+    home.stop().await;
+}
+
+#[tokio::test]
+async fn a_score_is_cancelled_within_300_ms_though_the_engine_hangs() {
+    let home = Home::with("tiny.gguf");
+    let mut client = home.client();
+    client.ready().await.unwrap();
+    let release = home.dir.path().join("release");
+    for order in ["hold".to_owned(), format!("ignore all until {}", release.display())] {
+        let (cancel, mut since) = (CancellationToken::new(), None);
+        let mut sink = |_| {
+            since.get_or_insert_with(Instant::now);
+            cancel.cancel();
+        };
+        assert_eq!(client.engine.score(&scoring(&order, &["x"]), &mut sink, &cancel).await.unwrap(), None, "{order}");
+        let took = since.expect("it was cancelled").elapsed();
+        assert!(took < Duration::from_millis(300), "{order}: {took:?}");
+    }
+    fs::write(release, "").unwrap();
+    assert!(client.score("say on").await.unwrap().is_some());
     home.stop().await;
 }
 

@@ -1,9 +1,9 @@
 //! Loading options in llama.cpp's own form.
 
 use crate::engine::EngineError;
-use crate::engine::backend::LoadOptions;
+use crate::engine::backend::{LoadOptions, OUTPUTS};
 use crate::engine::bridge;
-use crate::engine::llama::start;
+use crate::engine::llama::{Model, start};
 use crate::engine::memory::Fit;
 use crate::units::Bytes;
 use llama_cpp_sys_2 as sys;
@@ -55,8 +55,9 @@ impl Parameters {
         context.n_seq_max = 1;
         context.kv_unified = true;
         context.swa_full = options.swa_full.unwrap_or(false);
-        // Only the last token's logits are ever asked for: gpt-oss-20b's compute buffer shrinks from 424 to 99 MiB.
-        context.n_outputs_max = options.n_outputs.unwrap_or(1).clamp(1, context.n_batch);
+        // A turn asks for the last token's logits alone: with a few instead of all, gpt-oss-20b's compute buffer shrinks from
+        // 424 to 99 MiB.
+        context.n_outputs_max = options.n_outputs.unwrap_or(OUTPUTS).clamp(1, context.n_batch);
         context.op_offload = options.offload.unwrap_or(true);
         context.no_perf = true;
         context.flash_attn_type = match options.flash_attn {
@@ -71,6 +72,21 @@ impl Parameters {
             context.type_v = cache_type(name)?;
         }
         Ok(Self { model, context, _split: split, _overrides: overrides, _pattern: pattern, _devices: devices })
+    }
+
+    /// How many sequences a model's context has: the conversation, and branches of it to score texts on. A plan need not know:
+    /// in a unified cache they share cells and graphs, so that weights, cache and compute buffers are those of one. Only the
+    /// buffer of logits, on the host, has a row for each from the start: 19 MiB with 152,000 tokens in the vocabulary.
+    ///
+    /// One sequence where another would take memory: a sliding-window cache grows by a window for each, and a running state
+    /// is whole for each.
+    pub fn sequences(&self, model: &Model) -> u32 {
+        if model.is_recurrent() || model.sliding_window() > 0 {
+            return 1;
+        }
+        // llama.cpp ends the process where there are more of them than outputs, and rounds the graph's batch up to a multiple.
+        let most = self.context.n_outputs_max.min(self.context.n_ubatch);
+        (1..=most).rev().find(|count| self.context.n_ubatch.is_multiple_of(*count)).unwrap_or(1)
     }
 
     /// Asks llama.cpp's own fit which layers and experts go to the accelerators, for the window that is set. `None` when it

@@ -3,7 +3,9 @@
 use crate::engine::EngineError;
 use crate::engine::backend::Backend;
 use crate::protocol::message::Message;
-use crate::protocol::turn::{Delta, EngineInfo, Profile, Rendered, Reply, Sampling, Stop, ToolChoice, TurnRequest, Usage};
+use crate::protocol::turn::{
+    Delta, EngineInfo, Profile, Rendered, Reply, Sampling, ScoreRequest, Scores, Stop, ToolChoice, TurnRequest, Usage,
+};
 use crate::units::Tokens;
 use std::fs::File;
 use std::path::Path;
@@ -15,7 +17,8 @@ use std::time::Duration;
 
 /// Understands `say WORD…` (streams the words), `hold` (prefills until it is cancelled), `overflow`, `panic`, `abort`
 /// (ends the process), `abort unless PATH` (makes PATH and aborts, or says `back` when it is there) and `ignore all until
-/// PATH` (says `half` and hears no cancel until PATH is there).
+/// PATH` (says `half` and hears no cancel until PATH is there). Asked for scores it does the same, and finds long texts
+/// unlikely.
 pub struct Fake {
     /// Hears what each turn was asked, as it begins.
     pub heard: Option<Sender<String>>,
@@ -76,6 +79,18 @@ impl Backend for Fake {
     fn render(&mut self, request: &TurnRequest) -> Result<Option<Rendered>, EngineError> {
         Ok(Some(Rendered { text: format!("{} messages", request.messages.len()), tokens: Tokens(2) }))
     }
+
+    fn score(
+        &mut self,
+        request: &ScoreRequest,
+        sink: &mut dyn FnMut(Delta),
+        cancel: &AtomicBool,
+    ) -> Result<Option<Scores>, EngineError> {
+        let turn = TurnRequest { messages: request.messages.clone(), ..asking("") };
+        let reply = self.turn(&turn, sink, cancel)?;
+        let logprobs = request.continuations.iter().map(|text| -(text.len() as f64)).collect();
+        Ok((reply.stop != Stop::Cancelled).then_some(Scores { logprobs, ..Scores::default() }))
+    }
 }
 
 /// A request whose last words are `order`.
@@ -89,4 +104,10 @@ pub fn asking(order: &str) -> TurnRequest {
         thinking: false,
         choice: ToolChoice::Auto,
     }
+}
+
+/// A question for the likelihood of texts, with the same last words.
+pub fn scoring(order: &str, texts: &[&str]) -> ScoreRequest {
+    let continuations = texts.iter().map(|text| (*text).to_owned()).collect();
+    ScoreRequest { messages: asking(order).messages, continuations }
 }

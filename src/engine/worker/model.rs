@@ -57,6 +57,10 @@ fn perform(backend: &mut impl Backend, job: Job) -> Result<Response, EngineError
             let mut sink = |delta| drop(job.answers.send(Response::Delta(delta)));
             backend.turn(&request, &mut sink, &job.cancel).map(Response::Reply)
         }
+        Work::Score(request) => {
+            let mut sink = |delta| drop(job.answers.send(Response::Delta(delta)));
+            backend.score(&request, &mut sink, &job.cancel).map(|scores| Response::Scores { scores })
+        }
         Work::Count(text) => backend.count(&text).map(|tokens| Response::Count { tokens }),
         Work::Render(request) => backend.render(&request).map(|rendered| Response::Rendered { rendered }),
     }

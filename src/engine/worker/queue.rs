@@ -1,10 +1,11 @@
 //! The work that waits for the model, first come first served.
 //!
 //! A client has one piece of work open at a time, so that serving them in order of arrival is fair: between two turns of
-//! one client every other that waits has its own. Counting and rendering take milliseconds and go before waiting turns.
+//! one client every other that waits has its own. Counting and rendering take milliseconds and go before what waits and is
+//! long, turns and scores.
 
 use crate::engine::wire::Response;
-use crate::protocol::turn::TurnRequest;
+use crate::protocol::turn::{ScoreRequest, TurnRequest};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,8 +14,16 @@ use tokio::sync::{mpsc, watch};
 /// What the model is asked to do.
 pub enum Work {
     Turn(TurnRequest),
+    Score(ScoreRequest),
     Count(String),
     Render(TurnRequest),
+}
+
+impl Work {
+    /// Whether it computes: then it may take minutes, and can be cancelled.
+    pub fn is_long(&self) -> bool {
+        matches!(self, Self::Turn(_) | Self::Score(_))
+    }
 }
 
 /// A piece of work on its way to the model.
@@ -46,7 +55,7 @@ pub struct Queue {
 #[derive(Default)]
 struct Line {
     quick: VecDeque<Job>,
-    turns: VecDeque<Job>,
+    long: VecDeque<Job>,
     tickets: u64,
     running: bool,
     begun: u64,
@@ -65,13 +74,13 @@ impl Queue {
         let mut line = self.line();
         line.tickets += 1;
         let ticket = line.tickets;
-        let is_turn = matches!(work, Work::Turn(_));
-        let jobs = if is_turn { &mut line.turns } else { &mut line.quick };
+        let is_long = work.is_long();
+        let jobs = if is_long { &mut line.long } else { &mut line.quick };
         jobs.push_back(Job { ticket, work, cancel: cancel.clone(), answers });
         drop(line);
         self.bell.notify_one();
         self.open.send_modify(|open| *open += 1);
-        Errand { ticket, is_turn, cancel, responses }
+        Errand { ticket, is_long, cancel, responses }
     }
 
     /// Ends an errand: its job leaves the queue, or is cancelled when it runs already.
@@ -84,7 +93,7 @@ impl Queue {
     /// Takes a job out of the queue; false when it was begun already.
     pub fn withdraw(&self, errand: &Errand) -> bool {
         let mut line = self.line();
-        let jobs = if errand.is_turn { &mut line.turns } else { &mut line.quick };
+        let jobs = if errand.is_long { &mut line.long } else { &mut line.quick };
         let found = jobs.iter().position(|job| job.ticket == errand.ticket);
         found.is_some_and(|at| jobs.remove(at).is_some())
     }
@@ -101,7 +110,7 @@ impl Queue {
 
     pub fn load(&self) -> Load {
         let line = self.line();
-        Load { running: line.running, waiting: line.quick.len() + line.turns.len(), begun: line.begun }
+        Load { running: line.running, waiting: line.quick.len() + line.long.len(), begun: line.begun }
     }
 
     /// Says that the job is done, before its client can know: who then asks finds the model free.
@@ -116,7 +125,7 @@ impl Queue {
             if line.closed {
                 return None;
             }
-            if let Some(job) = line.quick.pop_front().or_else(|| line.turns.pop_front()) {
+            if let Some(job) = line.quick.pop_front().or_else(|| line.long.pop_front()) {
                 line.running = true;
                 line.begun += 1;
                 return Some(job);
@@ -140,7 +149,7 @@ impl Queue {
 /// A client's end of a job.
 pub struct Errand {
     ticket: u64,
-    pub is_turn: bool,
+    pub is_long: bool,
     cancel: Arc<AtomicBool>,
     responses: mpsc::UnboundedReceiver<Response>,
 }

@@ -3,9 +3,9 @@
 use crate::engine::EngineError;
 use crate::engine::backend::LoadOptions;
 use crate::engine::wire::{Fault, LINE_LIMIT, Request, Response, State, Status, VERSION};
-use crate::engine::worker::fake::{Fake, asking};
+use crate::engine::worker::fake::{Fake, asking, scoring};
 use crate::engine::worker::{ServeSettings, attend, bind};
-use crate::protocol::turn::{Delta, Reply, Stop};
+use crate::protocol::turn::{Delta, Reply, Scores, Stop};
 use crate::rpc::{self, Lines};
 use crate::units::Tokens;
 use std::fs;
@@ -138,6 +138,20 @@ impl Client {
         }
     }
 
+    async fn score(&mut self, order: &str, texts: &[&str]) {
+        self.say(Request::Score(scoring(order, texts))).await;
+    }
+
+    async fn scores(&mut self) -> Option<Scores> {
+        loop {
+            match self.hear().await {
+                Some(Response::Delta(_)) => {}
+                Some(Response::Scores { scores }) => return scores,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     async fn ready(&mut self) {
         self.say(Request::Ready).await;
         loop {
@@ -164,6 +178,39 @@ async fn a_turn_streams_in_order_and_ends_with_its_reply() {
     assert_eq!(client.hear().await, Some(Response::Count { tokens: Tokens(4) }));
     client.say(Request::Render(asking("x"))).await;
     assert!(matches!(client.hear().await, Some(Response::Rendered { rendered: Some(r) }) if r.text == "1 messages"));
+}
+
+#[tokio::test]
+async fn texts_are_scored_and_a_cancel_ends_it_within_300_ms() {
+    let engine = Engine::started();
+    let mut client = engine.client().await;
+    client.ready().await;
+    client.score("say on", &["long", "", "of"]).await;
+    assert_eq!(client.scores().await.map(|scores| scores.logprobs), Some(vec![-4.0, 0.0, -2.0]));
+    client.score("hold", &["x"]).await;
+    client.begun().await;
+    let before = Instant::now();
+    client.say(Request::Cancel).await;
+    assert_eq!(client.scores().await, None);
+    assert!(before.elapsed() < Duration::from_millis(300), "{:?}", before.elapsed());
+}
+
+#[tokio::test]
+async fn a_score_waits_its_turn_and_is_cancelled_while_it_does() {
+    let engine = Engine::started();
+    let (mut holder, mut waiter) = (engine.client().await, engine.client().await);
+    holder.ready().await;
+    holder.held().await;
+    waiter.score("say never", &["x"]).await;
+    assert!(matches!(waiter.hear().await, Some(Response::Delta(Delta::Notice { text })) if text.contains("busy")));
+    waiter.say(Request::Cancel).await;
+    assert_eq!(waiter.reply().await.stop, Stop::Cancelled);
+    waiter.score("say later", &["x"]).await;
+    assert_eq!(holder.status().await.waiting, 1);
+    holder.say(Request::Cancel).await;
+    holder.reply().await;
+    assert!(waiter.scores().await.is_some());
+    assert_eq!(engine.heard.try_iter().collect::<Vec<_>>(), ["hold", "say later"]);
 }
 
 #[tokio::test]

@@ -108,6 +108,7 @@ impl Visit {
                 return self.follow_load().await;
             }
             Request::Turn(request) => return self.begin(Work::Turn(request)).await,
+            Request::Score(request) => return self.begin(Work::Score(request)).await,
             Request::Count { text } => return self.begin(Work::Count(text)).await,
             Request::Render(request) => return self.begin(Work::Render(request)).await,
         }
@@ -116,7 +117,7 @@ impl Visit {
 
     async fn begin(&mut self, work: Work) -> Result<Next, RpcError> {
         let load = self.house.queue.load();
-        let waits = matches!(work, Work::Turn(_)) && (load.running || load.waiting > 0);
+        let waits = work.is_long() && (load.running || load.waiting > 0);
         self.open = Open::Work(self.house.queue.admit(work));
         if waits {
             self.say(Response::Delta(Delta::Notice { text: "the model is busy with another turn; waiting for it".into() }))
@@ -154,10 +155,10 @@ impl Visit {
         Ok(Next::Stay)
     }
 
-    /// Ends the client's turn: at once when it still waits, else as soon as the model looks up.
+    /// Ends the client's turn or score: at once when it still waits, else as soon as the model looks up.
     async fn cancel(&mut self) -> Result<(), RpcError> {
         let Open::Work(errand) = &self.open else { return Ok(()) };
-        if !errand.is_turn {
+        if !errand.is_long {
             return Ok(());
         }
         if !self.house.queue.withdraw(errand) {

@@ -1,0 +1,101 @@
+//! Several continuations of what the cache holds, side by side: each token is processed once for all that share it.
+//!
+//! llama.cpp lets a cell of its unified cache belong to many sequences. A branch is a sequence beside the main one; it has
+//! the main one's cells and its own behind them, and goes without a trace.
+
+use crate::engine::EngineError;
+use crate::engine::llama::{Context, Decoded, SEQUENCE, Token};
+use llama_cpp_sys_2 as sys;
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+
+/// A token at a place in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    pub token: Token,
+    pub position: usize,
+    /// The sequences that it belongs to: 0 is the main one, branches count from 1.
+    pub sequences: Range<usize>,
+    /// Whether its logits are kept.
+    pub logits: bool,
+}
+
+impl Context {
+    /// How many branches there can be; 0 for a cache that only has its main sequence.
+    pub fn branches(&self) -> usize {
+        // SAFETY: the context is live.
+        unsafe { sys::llama_n_seq_max(self.raw.as_ptr()) }.saturating_sub(1) as usize
+    }
+
+    /// The most tokens of one `decode_placed`.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Begins the first branches with what the main sequence holds. Costs no memory, and some 100 ns a token and branch.
+    pub fn branch(&mut self, count: usize) {
+        for branch in self.some(count) {
+            // SAFETY: the context is live; the branch is one of its sequences.
+            unsafe { sys::llama_memory_seq_cp(self.memory(), SEQUENCE, branch, -1, -1) };
+        }
+    }
+
+    /// Takes the first branches back to the first tokens of them.
+    pub fn prune(&mut self, count: usize, length: usize) {
+        for branch in self.some(count) {
+            // SAFETY: as above. A cache with branches can always go back.
+            unsafe { sys::llama_memory_seq_rm(self.memory(), branch, length as sys::llama_pos, -1) };
+        }
+    }
+
+    /// Forgets all branches.
+    pub fn unbranch(&mut self) {
+        // SAFETY: the context is live.
+        unsafe { sys::llama_memory_seq_keep(self.memory(), SEQUENCE) }
+    }
+
+    fn some(&self, count: usize) -> Range<sys::llama_seq_id> {
+        1..count.min(self.branches()) as sys::llama_seq_id + 1
+    }
+
+    /// Processes up to [`outputs`](Self::outputs) tokens where they are placed; each must follow what its sequences hold, and
+    /// those that share a token must be alike until it. After an error the cache is empty. After a cancel branches hold any
+    /// part of the batch.
+    pub fn decode_placed(&mut self, tokens: &[Placed], cancel: &AtomicBool) -> Result<Decoded, EngineError> {
+        let tokens = &tokens[..tokens.len().min(self.outputs)];
+        if tokens.is_empty() {
+            return Ok(Decoded::Done);
+        }
+        let sequences: Vec<Vec<sys::llama_seq_id>> = tokens
+            .iter()
+            .map(|placed| placed.sequences.clone().map(|sequence| sequence as sys::llama_seq_id).collect())
+            .collect();
+        let mut ids: Vec<sys::llama_token> = tokens.iter().map(|placed| placed.token.0).collect();
+        let mut positions: Vec<sys::llama_pos> = tokens.iter().map(|placed| placed.position as sys::llama_pos).collect();
+        let mut counts: Vec<i32> = sequences.iter().map(|sequences| sequences.len() as i32).collect();
+        let mut lists: Vec<*mut sys::llama_seq_id> = sequences.iter().map(|list| list.as_ptr().cast_mut()).collect();
+        let mut logits: Vec<i8> = tokens.iter().map(|placed| i8::from(placed.logits)).collect();
+        let batch = sys::llama_batch {
+            n_tokens: tokens.len() as i32,
+            token: ids.as_mut_ptr(),
+            embd: std::ptr::null_mut(),
+            pos: positions.as_mut_ptr(),
+            n_seq_id: counts.as_mut_ptr(),
+            seq_id: lists.as_mut_ptr(),
+            logits: logits.as_mut_ptr(),
+        };
+        // SAFETY: the arrays have a row for each token, outlive the call and are not written to; llama.cpp refuses tokens,
+        // sequences and positions that it cannot have.
+        unsafe { self.process(batch, cancel) }
+    }
+
+    /// The logits of the last batch's token at `index`, or of its last one. `None` where they were not kept.
+    pub fn logits(&mut self, index: Option<usize>) -> Option<&[f32]> {
+        let index = index.map_or(Some(-1), |index| i32::try_from(index).ok())?;
+        // SAFETY: the context is live; a row has as many numbers as the vocabulary has tokens, until the next batch.
+        unsafe {
+            let row = sys::llama_get_logits_ith(self.raw.as_ptr(), index);
+            (!row.is_null()).then(|| std::slice::from_raw_parts(row, self.model.vocab_size()))
+        }
+    }
+}
