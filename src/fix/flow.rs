@@ -3,7 +3,7 @@
 use crate::agent::Report;
 use crate::agent::limits::{Cost, Limits, Spent};
 use crate::fix::attempt::{Setting, Sink, Told, Work, learn, task};
-use crate::fix::bent::{bent_tests, is_test};
+use crate::fix::bent::bent_tests;
 use crate::fix::checks::{TestJob, TestRun, Tests, succeeds};
 use crate::fix::detect::detect;
 use crate::fix::keep::{self, Side};
@@ -17,6 +17,7 @@ use crate::protocol::exit::Exit;
 use crate::protocol::turn::Delta;
 use crate::repo::git::{FileChange, Onto};
 use crate::repo::scratch::{Placement, ScratchError, Tree, Workspace};
+use crate::repo::tests_of::is_test;
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -4,4 +4,5 @@ pub mod git;
 pub mod scratch;
 pub mod symbols;
 pub mod syntax;
+pub mod tests_of;
 pub mod walk;
