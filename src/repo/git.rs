@@ -5,6 +5,8 @@
 //! patches are made there, so the user's index, refs, stash, hooks and object database stay as they are.
 //! Contents are taken raw, without filters (line ends, LFS): what lies in the tree is what is compared and put back.
 
+pub mod recent;
+
 use git2::{DiffFormat, DiffOptions, Index, IndexEntry, IndexTime, ObjectType, Oid, Repository, RepositoryInitOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
