@@ -5,6 +5,8 @@
 
 pub mod mutate;
 pub mod notation;
+pub mod order;
+pub mod words;
 
 use crate::path::RepoPath;
 use crate::repo::syntax::Language;

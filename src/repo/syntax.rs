@@ -31,7 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 impl Language {
     /// By the file's extension.
     pub fn of(path: &RepoPath) -> Option<Self> {
-        Some(match path.extension().as_str() {
+        Self::of_extension(&path.extension())
+    }
+
+    /// By an extension in lower case, without its dot.
+    pub fn of_extension(extension: &str) -> Option<Self> {
+        Some(match extension {
             "c" => Self::C,
             "h" | "hh" | "hpp" | "hxx" | "cc" | "cpp" | "cxx" => Self::Cpp,
             "go" => Self::Go,
