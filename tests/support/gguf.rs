@@ -156,6 +156,7 @@ pub struct Gguf {
     specials: Vec<String>,
     eos: String,
     template: Option<String>,
+    profile: Option<String>,
     weights: Weights,
     scale: f32,
     seed: u64,
@@ -177,6 +178,7 @@ impl Gguf {
             specials: QWEN.iter().map(|s| (*s).to_owned()).collect(),
             eos: "<|im_end|>".into(),
             template: None,
+            profile: None,
             weights: Weights::Q8_0,
             scale: 0.02,
             seed: 1,
@@ -251,6 +253,12 @@ impl Gguf {
         self
     }
 
+    /// Says in the file which words and tools the model was made for.
+    pub fn profile(mut self, name: &str) -> Self {
+        self.profile = Some(name.to_owned());
+        self
+    }
+
     pub fn weights(mut self, weights: Weights) -> Self {
         self.weights = weights;
         self
@@ -290,6 +298,9 @@ impl Gguf {
         vocab.store(&mut raw);
         if let Some(template) = &self.template {
             raw.set("tokenizer.chat_template", Value::Str(template.clone()));
+        }
+        if let Some(profile) = &self.profile {
+            raw.set("agent.profile", Value::Str(profile.clone()));
         }
         let mut layout = Layout::new(self.weights, self.scale, self.seed);
         self.tensors(&mut layout, vocab_size);
