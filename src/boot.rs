@@ -9,7 +9,7 @@ mod own;
 #[path = "boot/unbuilt.rs"]
 mod own;
 
-pub use crate::boot::choice::{Choice, choose, named};
+pub use crate::boot::choice::{Choice, Local, Otherwise, choose, named};
 #[cfg(feature = "llama")]
 pub use crate::boot::own::bench;
 pub use crate::boot::own::{devices, plan, serve};
@@ -24,6 +24,7 @@ use crate::engine::client::{ClientSettings, LlamaEngine};
 use crate::engine::endpoint::{Endpoint, EndpointSettings};
 use crate::engine::{Engine, EngineError};
 use crate::hint::Hint;
+use crate::models::bundled;
 use crate::models::gguf::{self, Need};
 use crate::path::{PathError, Places, Root};
 use crate::planner::PlanError;
@@ -32,6 +33,7 @@ use crate::protocol::turn::Sampling;
 use crate::tools::Toolbox;
 use crate::units::{Bytes, Tokens};
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +76,8 @@ pub enum BootError {
     Options(#[source] serde_json::Error),
     #[error("no model: none was named, and none is installed in `{}`", models.display())]
     NoModel { models: PathBuf },
+    #[error("cannot write the bundled model to `{}`", cache.display())]
+    Bundled { cache: PathBuf, source: io::Error },
     #[error("no installed model fits: the smallest, `{name}`, has {}, and {} are free", size.spoken(), available.spoken())]
     TooLarge { name: String, size: Bytes, available: Bytes },
     #[error(transparent)]
@@ -93,14 +97,18 @@ impl Hint for BootError {
             Self::Options(_) => None,
             Self::NoHome => Some("set HOME, or AGENT_HOME to a directory that is yours".into()),
             Self::Root(_) => Some("name an existing directory with -C".into()),
-            Self::NoModel { .. } => Some(
-                "name a file with `--model PATH.gguf`, a server with `--endpoint URL`, or put a GGUF file there; `agent doctor` shows what was looked at"
-                    .into(),
-            ),
+            Self::NoModel { .. } => {
+                let hint = "name a file with `--model PATH.gguf`, a server with `--endpoint URL`, or put a GGUF file there; `agent doctor` shows what was looked at";
+                let bundled = "; `agent fix` can do with the small one inside this program, `--model micro`";
+                Some(format!("{hint}{}", if bundled::size().is_some() { bundled } else { "" }))
+            }
+            Self::Bundled { .. } => Some("make room there, or set AGENT_HOME to a directory that can be written".into()),
             Self::Plan(error) => error.hint(),
             Self::NoHost => Some("say it with `--host-memory SIZE`".into()),
             Self::TooLarge { .. } => Some("name it with --model to try all the same, or use a server with --endpoint".into()),
-            Self::Unknown { installed, .. } if installed.is_empty() => Some("`agent model list` shows where models are looked for".into()),
+            Self::Unknown { installed, .. } if installed.is_empty() => {
+                Some("`agent model list` shows where models are looked for".into())
+            }
             Self::Unknown { installed, .. } => Some(format!("installed: {}", installed.join(", "))),
         }
     }
@@ -153,11 +161,11 @@ pub fn engine(ground: &Ground, choice: Choice, need: Need) -> Result<Box<dyn Eng
             Box::new(Endpoint::new(EndpointSettings { url, model, api_key })?)
         }
         (Choice::Llama { .. }, _) if !cfg!(feature = "llama") => return Err(BootError::Unbuilt),
-        (Choice::Llama { model }, Need::Tokenizer) => own::tokenizer(&model)?,
+        (Choice::Llama { model }, Need::Tokenizer) => own::tokenizer(&model.file(&ground.places)?)?,
         (Choice::Llama { model }, Need::Weights) => Box::new(LlamaEngine::new(ClientSettings {
             // The engine is this very program, started again.
             program: std::env::current_exe().map_err(|e| EngineError::Unavailable(format!("cannot find this program: {e}")))?,
-            options: load_options(settings, model),
+            options: load_options(settings, model.file(&ground.places)?),
             runtime: ground.places.runtime.clone(),
             idle: Duration::from_secs(settings.engine.idle_seconds),
             log: ground.places.state.join("engine"),
@@ -194,8 +202,8 @@ fn load_options(settings: &Settings, model: PathBuf) -> LoadOptions {
 }
 
 /// Puts the agent together: the chosen engine, the built-in tools, and what stops both.
-pub fn agent(ground: &Ground, cancel: CancellationToken) -> Result<Agent, BootError> {
-    let engine = engine(ground, choose(ground)?, Need::Weights)?;
+pub fn agent(ground: &Ground, choice: Choice, cancel: CancellationToken) -> Result<Agent, BootError> {
+    let engine = engine(ground, choice, Need::Weights)?;
     Ok(Agent { engine, toolbox: Arc::new(toolbox()), cancel })
 }
 

@@ -4,6 +4,7 @@ use crate::boot::{BootError, Ground};
 use crate::config::Origin;
 use crate::engine::endpoint::shown;
 use crate::engine::memory::Host;
+use crate::models::bundled;
 use crate::models::installed::{self, Installed};
 use crate::path::Places;
 use crate::units::Bytes;
@@ -14,7 +15,36 @@ use std::path::{Path, PathBuf};
 pub enum Choice {
     Replay(PathBuf),
     Endpoint { url: String, model: Option<String> },
-    Llama { model: PathBuf },
+    Llama { model: Local },
+}
+
+/// A model of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Local {
+    File(PathBuf),
+    /// The one inside this program.
+    Bundled,
+}
+
+impl Local {
+    /// Gives the model's file; the bundled one is written to the cache when it is not there yet.
+    pub fn file(&self, places: &Places) -> Result<PathBuf, BootError> {
+        match self {
+            Self::File(path) => Ok(path.clone()),
+            Self::Bundled => {
+                let failed = |source| BootError::Bundled { cache: places.cache.clone(), source };
+                bundled::file(&places.cache).map_err(failed)?.ok_or(BootError::Unbuilt)
+            }
+        }
+    }
+}
+
+/// What is used where no model is named and none is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    Nothing,
+    /// The one inside this program, where the build has it: for work that suits a very small model.
+    Bundled,
 }
 
 impl Choice {
@@ -24,7 +54,8 @@ impl Choice {
         match self {
             Self::Replay(file) => stem(file),
             Self::Endpoint { url, model } => model.clone().unwrap_or_else(|| shown(url)),
-            Self::Llama { model } => stem(model),
+            Self::Llama { model: Local::File(file) } => stem(file),
+            Self::Llama { model: Local::Bundled } => bundled::NAME.to_owned(),
         }
     }
 }
@@ -33,7 +64,7 @@ impl Choice {
 ///
 /// A server is used whenever one is set, and `model` is then its name for a model. The exception is a GGUF file that a
 /// stronger layer names: `--model x.gguf` means that file although the configuration has a server.
-pub fn choose(ground: &Ground) -> Result<Choice, BootError> {
+pub fn choose(ground: &Ground, otherwise: Otherwise) -> Result<Choice, BootError> {
     if let Some(file) = &ground.replay {
         return Ok(Choice::Replay(file.clone()));
     }
@@ -45,21 +76,25 @@ pub fn choose(ground: &Ground) -> Result<Choice, BootError> {
     }
     let model = match &settings.model {
         Some(name) => named(name, &ground.places)?,
-        None => best(&ground.places)?.path,
+        None => match best(&ground.places) {
+            Err(BootError::NoModel { .. }) if otherwise == Otherwise::Bundled && bundled::size().is_some() => Local::Bundled,
+            found => Local::File(found?.path),
+        },
     };
     Ok(Choice::Llama { model })
 }
 
-/// The file that a name means: a path as it stands, else an installed model.
-pub fn named(name: &str, places: &Places) -> Result<PathBuf, BootError> {
+/// The model that a name means: a path as it stands, else an installed model, else the bundled one.
+pub fn named(name: &str, places: &Places) -> Result<Local, BootError> {
     // What is written like a file is one, also when it is missing: the engine's error then names that very path.
     let (exists, with_place) = (Path::new(name).exists(), name.contains('/'));
     if (name.ends_with(".gguf") && (with_place || exists)) || (with_place && exists) {
-        return Ok(PathBuf::from(name));
+        return Ok(Local::File(PathBuf::from(name)));
     }
     let all = installed::list(&places.models);
     match all.iter().find(|model| model.name == name.trim_end_matches(".gguf")) {
-        Some(model) => Ok(model.path.clone()),
+        Some(model) => Ok(Local::File(model.path.clone())),
+        None if name == bundled::NAME && bundled::size().is_some() => Ok(Local::Bundled),
         None => Err(BootError::Unknown {
             name: name.to_owned(),
             models: places.models.clone(),
@@ -85,11 +120,10 @@ fn best(places: &Places) -> Result<Installed, BootError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::boot::choice::{Choice, choose};
+    use crate::boot::choice::{Choice, Local, Otherwise, choose};
     use crate::boot::{BootError, Wishes, ground};
     use crate::hint::Hint;
     use std::ffi::OsString;
-    use std::path::PathBuf;
 
     /// A machine with a home of its own: models by name and size, a configuration, and nothing of the real environment.
     struct Machine(tempfile::TempDir);
@@ -108,13 +142,17 @@ mod tests {
         }
 
         fn model(&self, name: &str) -> Choice {
-            Choice::Llama { model: self.0.path().join("home/models").join(name) }
+            Choice::Llama { model: Local::File(self.0.path().join("home/models").join(name)) }
         }
 
         fn choose(&self, model: Option<&str>, endpoint: Option<&str>) -> Result<Choice, BootError> {
+            self.choose_or(Otherwise::Nothing, model, endpoint)
+        }
+
+        fn choose_or(&self, otherwise: Otherwise, model: Option<&str>, endpoint: Option<&str>) -> Result<Choice, BootError> {
             let flags = vec![("--model", "model", model.map(Into::into)), ("--endpoint", "endpoint", endpoint.map(Into::into))];
             let wishes = Wishes { directory: Some(self.0.path().join("project")), flags, ..Wishes::default() };
-            choose(&ground(wishes, |name| self.env(name))?)
+            choose(&ground(wishes, |name| self.env(name))?, otherwise)
         }
 
         fn env(&self, name: &str) -> Option<OsString> {
@@ -131,7 +169,7 @@ mod tests {
         let machine = Machine::with(&[("small.gguf", 1), ("large.gguf", 2)], "");
         assert_eq!(machine.choose(None, None).unwrap(), machine.model("large.gguf"));
         assert_eq!(machine.choose(Some("small"), None).unwrap(), machine.model("small.gguf"));
-        assert_eq!(machine.choose(Some("x/y.gguf"), None).unwrap(), Choice::Llama { model: PathBuf::from("x/y.gguf") });
+        assert_eq!(machine.choose(Some("x/y.gguf"), None).unwrap(), Choice::Llama { model: Local::File("x/y.gguf".into()) });
     }
 
     #[test]
@@ -141,6 +179,20 @@ mod tests {
         assert_eq!(machine.choose(Some("qwen3:8b"), None).unwrap(), endpoint("http://s/v1", Some("qwen3:8b")));
         assert_eq!(machine.choose(Some("m.gguf"), None).unwrap(), machine.model("m.gguf"));
         assert_eq!(machine.choose(Some("m.gguf"), Some("http://t/v1")).unwrap(), endpoint("http://t/v1", Some("m.gguf")));
+    }
+
+    #[cfg(feature = "llama")]
+    #[test]
+    fn the_bundled_model_stands_in_only_where_that_was_asked_and_nothing_else_is_there() {
+        let bundled = Choice::Llama { model: Local::Bundled };
+        let bare = Machine::with(&[], "");
+        assert_eq!(bare.choose_or(Otherwise::Bundled, None, None).unwrap(), bundled);
+        assert_eq!(bare.choose(Some("micro"), None).unwrap(), bundled);
+        assert_eq!(bare.choose_or(Otherwise::Bundled, None, Some("http://s/v1")).unwrap(), endpoint("http://s/v1", None));
+        assert!(matches!(bare.choose_or(Otherwise::Bundled, Some("other"), None), Err(BootError::Unknown { .. })));
+        let own = Machine::with(&[("micro.gguf", 1)], "");
+        assert_eq!(own.choose_or(Otherwise::Bundled, None, None).unwrap(), own.model("micro.gguf"));
+        assert_eq!(own.choose(Some("micro"), None).unwrap(), own.model("micro.gguf"), "the person's own goes first");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `agent bench`: what the engine costs over llama.cpp itself, in one run on this machine.
 
-use crate::boot::{self, Choice};
+use crate::boot::{self, Choice, Otherwise};
 use crate::cli::answer;
 use crate::cli::failure::Failure;
 use crate::cli::globals::Globals;
@@ -27,9 +27,10 @@ impl Bench {
     /// Measures in this process: the engine process would only add its socket.
     pub fn run(self, globals: Globals) -> Result<Exit, Failure> {
         let ground = globals.ground(Vec::new())?;
-        let Choice::Llama { model } = boot::choose(&ground).map_err(|e| Failure::of(e.exit(), e))? else {
+        let Choice::Llama { model } = boot::choose(&ground, Otherwise::Nothing).map_err(|e| Failure::of(e.exit(), e))? else {
             return Err(Failure::misuse("a model on this machine is measured", "name a file with `--model PATH.gguf`"));
         };
+        let model = model.file(&ground.places).map_err(|e| Failure::of(e.exit(), e))?;
         let extent = Extent { words: self.prompt, generate: self.generate.max(1), rounds: self.rounds.max(1) };
         let figures =
             boot::bench(&ground, &model, extent, &mut |line| answer::aside(line)).map_err(|e| Failure::of(e.exit(), e))?;

@@ -1,6 +1,9 @@
-//! `agent doctor`: what this program sees. It starts nothing, changes nothing and connects to nothing.
+//! `agent doctor`: what this program sees, and whether its own engine works here. It connects to nothing, and changes nothing but
+//! its cache: the self-test's engine leaves a second later.
 
-use crate::boot::{self, Choice, Ground};
+mod self_test;
+
+use crate::boot::{self, Choice, Ground, Local, Otherwise};
 use crate::cli::answer;
 use crate::cli::failure::Failure;
 use crate::cli::globals::Globals;
@@ -8,7 +11,7 @@ use crate::config::KEYS;
 use crate::engine::endpoint;
 use crate::engine::memory::Host;
 use crate::hint::Hint;
-use crate::models::installed;
+use crate::models::{bundled, installed};
 use crate::protocol::exit::Exit;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -20,12 +23,16 @@ pub struct Doctor {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Only look: leave out the self-test, which starts the engine on the bundled model
+    #[arg(long)]
+    quick: bool,
 }
 
 impl Doctor {
-    /// Prints the findings by section.
+    /// Prints the findings by section. A self-test that failed is the exit code's, too.
     pub fn run(self, globals: Globals) -> Result<Exit, Failure> {
         let ground = globals.ground(Vec::new())?;
+        let self_test = if self.quick { json!({ "skipped": "--quick" }) } else { self_test::run(&ground)? };
         let report = json!({
             "program": program(),
             "machine": machine(),
@@ -35,6 +42,7 @@ impl Doctor {
             "settings": settings(&ground),
             "models": models(&ground),
             "engine": engine(&ground),
+            "self_test": self_test,
             "leaves_the_machine": leaves(&ground),
         });
         if self.json {
@@ -42,7 +50,7 @@ impl Doctor {
         } else {
             answer::text(&render(&report))?;
         }
-        Ok(Exit::Done)
+        Ok(if self_test::has_failed(&report["self_test"]) { Exit::Engine } else { Exit::Done })
     }
 }
 
@@ -174,19 +182,20 @@ fn models(ground: &Ground) -> Value {
 
 /// The engine that a run would use now, or why there is none.
 fn engine(ground: &Ground) -> Value {
-    match boot::choose(ground) {
+    match boot::choose(ground, Otherwise::Nothing) {
         Ok(Choice::Replay(file)) => json!({ "kind": "replay", "file": file.to_string_lossy() }),
         Ok(Choice::Endpoint { url, model }) => json!({ "kind": "endpoint", "url": endpoint::shown(&url), "model": model }),
-        Ok(Choice::Llama { model }) => {
+        Ok(Choice::Llama { model: Local::File(model) }) => {
             json!({ "kind": "llama", "model": model.to_string_lossy(), "built_in": cfg!(feature = "llama") })
         }
+        Ok(Choice::Llama { model: Local::Bundled }) => json!({ "kind": "llama", "model": bundled::NAME, "built_in": true }),
         Err(error) => json!({ "kind": null, "error": error.to_string(), "hint": error.hint() }),
     }
 }
 
 /// What a run would send to another machine.
 fn leaves(ground: &Ground) -> Value {
-    match boot::choose(ground) {
+    match boot::choose(ground, Otherwise::Nothing) {
         Ok(Choice::Endpoint { url, .. }) if !endpoint::is_local(&url) => {
             json!(format!("the conversation, with every file and output in it, goes to {}", endpoint::shown(&url)))
         }

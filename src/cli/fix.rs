@@ -1,6 +1,6 @@
 //! `agent fix`: an issue in, a verified patch out.
 
-use crate::boot;
+use crate::boot::{self, Choice, Ground, Local, Otherwise};
 use crate::cli::answer;
 use crate::cli::failure::Failure;
 use crate::cli::globals::{Costs, Globals, KeyFlag};
@@ -8,8 +8,10 @@ use crate::cli::interrupt::block_on;
 use crate::cli::progress::Progress;
 use crate::fix::{self, FixOptions, FixResult, Told, resolve_issue};
 use crate::headless::{Recorder, Subject};
+use crate::models::bundled;
 use crate::protocol::exit::Exit;
 use crate::protocol::message::Message;
+use crate::units::Bytes;
 use clap::ValueEnum;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -87,10 +89,12 @@ impl Fix {
         ]))?;
         let issue = resolve_issue(&self.issue, ground.root.as_path()).map_err(|e| Failure::of(e.exit(), e))?;
         let cancel = CancellationToken::new();
-        let mut agent = boot::agent(&ground, cancel.clone()).map_err(|e| Failure::of(e.exit(), e))?;
+        let choice = boot::choose(&ground, Otherwise::Bundled).map_err(|e| Failure::of(e.exit(), e))?;
+        say_if_bundled(&ground, &choice);
+        let model = choice.model_name();
+        let mut agent = boot::agent(&ground, choice, cancel.clone()).map_err(|e| Failure::of(e.exit(), e))?;
 
         let (settings, output) = (&ground.resolved.settings, fix::Output::from(self.output));
-        let model = boot::choose(&ground).map_err(|e| Failure::of(e.exit(), e))?.model_name();
         let subject = Subject { root: ground.root.as_path().to_owned(), model: model.clone(), mode: "fix" };
         let mut recorder = Recorder::begin(&ground.places, subject, cancel.clone()).map_err(|e| Failure::of(Exit::Failed, e))?;
         recorder.message(&Message::User { text: issue.text.clone() });
@@ -128,5 +132,17 @@ impl Fix {
         answer::text(&result.render(output))?;
         recorder.end().map_err(|e| Failure::of(Exit::Failed, e))?;
         Ok(result.exit())
+    }
+}
+
+/// Says so where the model inside this program stands in for one that is not there.
+fn say_if_bundled(ground: &Ground, choice: &Choice) {
+    if matches!(choice, Choice::Llama { model: Local::Bundled }) && ground.resolved.settings.model.is_none() {
+        let size = bundled::size().unwrap_or(Bytes::ZERO).spoken();
+        let models = ground.places.models.display();
+        answer::aside(format!(
+            "no model installed: using the bundled micro model ({size}, a first taste: it ranks small one-line repairs); \
+             for a real one put a GGUF file into `{models}`, or name it with --model PATH.gguf"
+        ));
     }
 }

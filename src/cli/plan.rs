@@ -1,6 +1,6 @@
 //! `agent plan`: the memory plan of a model, without loading it.
 
-use crate::boot::{self, Choice, Ground};
+use crate::boot::{self, Choice, Ground, Otherwise};
 use crate::cli::answer;
 use crate::cli::failure::Failure;
 use crate::cli::globals::Globals;
@@ -33,9 +33,10 @@ impl Plan {
     /// Prints the plan for the model that a run would use.
     pub fn run(self, globals: Globals) -> Result<Exit, Failure> {
         let ground = globals.ground(Vec::new())?;
-        let Choice::Llama { model } = boot::choose(&ground).map_err(|e| Failure::of(Exit::Engine, e))? else {
+        let Choice::Llama { model } = boot::choose(&ground, Otherwise::Nothing).map_err(|e| Failure::of(Exit::Engine, e))? else {
             return Err(Failure::misuse("a plan is made for a model on this machine", "name a file with `--model PATH.gguf`"));
         };
+        let model = model.file(&ground.places).map_err(|e| Failure::of(e.exit(), e))?;
         let wanted =
             Wanted { devices: self.devices, host_memory: self.host_memory.map(|size| size.0), min_ctx: self.min_ctx.map(Tokens) };
         let mut plan = boot::plan(&ground, &model, &wanted).map_err(|e| Failure::of(e.exit(), e))?;

@@ -3,7 +3,7 @@
 //! With a model the text is the one its template renders and the tokens are its own. Without one there is no template: the
 //! parts stand as they are, and a token is taken for three bytes.
 
-use crate::boot::{self, BootError, Choice, Ground};
+use crate::boot::{self, BootError, Choice, Ground, Local, Otherwise};
 use crate::cli::answer;
 use crate::cli::failure::Failure;
 use crate::cli::globals::Globals;
@@ -72,7 +72,7 @@ impl Prompt {
             Work::Fix => (Purpose::Fix, Mode::Fix),
         };
         let front = Front::of(&ground, purpose, mode);
-        let shown = match boot::choose(&ground) {
+        let shown = match boot::choose(&ground, Otherwise::Nothing) {
             Err(BootError::NoModel { .. } | BootError::TooLarge { .. }) => front.estimated(None),
             Err(error) => return Err(Failure::of(error.exit(), error)),
             Ok(choice) => {
@@ -99,7 +99,7 @@ impl Prompt {
 /// estimates, and the second part of the answer is false.
 pub fn counts(ground: &Ground, model: &Path, window: Tokens) -> Result<(Counts, bool), Failure> {
     let front = Front::of(ground, Purpose::Chat, Mode::Chat);
-    let choice = Choice::Llama { model: model.to_owned() };
+    let choice = Choice::Llama { model: Local::File(model.to_owned()) };
     let Ok(mut engine) = boot::engine(ground, choice, Need::Tokenizer) else {
         return Ok((front.estimated(Some(window)).tokens, false));
     };

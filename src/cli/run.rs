@@ -1,6 +1,6 @@
 //! `agent run`: one task without a terminal.
 
-use crate::boot;
+use crate::boot::{self, Otherwise};
 use crate::cli::answer::{self, Reader};
 use crate::cli::failure::Failure;
 use crate::cli::globals::{Costs, Globals, KeyFlag};
@@ -45,7 +45,8 @@ impl Run {
         let approval = self.approve.and_then(|word| Some(word.to_possible_value()?.get_name().to_owned()));
         let ground = globals.ground(self.costs.and([KeyFlag::text("--approve", "approval", approval)]))?;
         let cancel = CancellationToken::new();
-        let mut agent = boot::agent(&ground, cancel.clone()).map_err(|e| Failure::of(e.exit(), e))?;
+        let choice = boot::choose(&ground, Otherwise::Nothing).map_err(|e| Failure::of(e.exit(), e))?;
+        let mut agent = boot::agent(&ground, choice, cancel.clone()).map_err(|e| Failure::of(e.exit(), e))?;
         let settings = &ground.resolved.settings;
         let errand = Errand {
             words: self.task,
