@@ -12,6 +12,7 @@ use crate::prompts::{self, Allowance, Purpose};
 use crate::protocol::event::{Event, Outcome};
 use crate::protocol::exit::Exit;
 use crate::protocol::message::Message;
+use crate::protocol::turn::Profile;
 use crate::sessions::SessionError;
 use crate::sessions::log::{Head, SessionLog, fresh_id};
 use crate::tools::Mode;
@@ -62,11 +63,10 @@ pub async fn run(
     };
     let here = environment::look(&errand.root, errand.root.as_path(), errand.test.clone());
     let front = prompts::front(Purpose::Chat, &here, &Allowance::of_window(info.window.map(|tokens| tokens.0)));
-    let opening = vec![Message::System { text: front }, Message::User { text: errand.words }];
+    let opening = vec![Message::System { text: front }, Message::User { text: errand.words.clone() }];
 
     let subject = Subject { root: errand.root.as_path().to_owned(), model: info.model, mode: "run" };
     let mut recorder = Recorder::begin(places, subject, agent.cancel.clone())?;
-    opening.iter().for_each(|message| recorder.message(message));
     let task = Task {
         root: errand.root,
         mode: Mode::Chat,
@@ -75,7 +75,10 @@ pub async fn run(
         generation: errand.generation,
         approval: errand.approval,
         logs: places.state.join("logs").join(recorder.id()),
+        grounds: None,
     };
+    let task = if info.profile == Profile::Micro { task.micro(&errand.words, errand.test.as_deref()) } else { task };
+    task.opening.iter().for_each(|message| recorder.message(message));
     let mut both = |event: &Event| {
         recorder.on(event);
         sink(event);

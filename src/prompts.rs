@@ -94,6 +94,9 @@ const CHANGES: usize = 5;
 /// Most bytes of an earlier attempt's last words.
 const SAID: usize = 400;
 
+/// Most bytes of a test command that a micro model is shown.
+const COMMAND: usize = 60;
+
 /// Gives the system prompt. Constant for a purpose.
 pub fn system(purpose: Purpose) -> String {
     #[derive(Serialize)]
@@ -218,10 +221,20 @@ pub fn repair_opening(opening: &RepairOpening<'_>, allowance: &Allowance) -> Str
         listing: &'a str,
         output: Option<String>,
     }
-    let (first, cut, last) = ends(opening.issue, allowance.issue);
-    let issue = if cut == 0 { first.to_owned() } else { format!("{first} … {last}") };
+    let issue = briefly(opening.issue, allowance);
     let output = opening.output.map(|output| fence(tail(output, allowance.output), "output"));
     render(include_str!("../prompts/repair.md.j2"), &View { issue, listing: opening.listing, output })
+}
+
+/// Gives the first message for a micro model: the words alone, and the test command where it is short enough to be copied.
+pub fn micro_opening(words: &str, test: Option<&str>, allowance: &Allowance) -> String {
+    #[derive(Serialize)]
+    struct View<'a> {
+        issue: String,
+        test: Option<&'a str>,
+    }
+    let test = test.filter(|command| command.len() <= COMMAND);
+    render(include_str!("../prompts/micro.md.j2"), &View { issue: briefly(words, allowance), test })
 }
 
 /// Renders one template, strictly: a name that the view lacks is a mistake of ours.
@@ -232,6 +245,12 @@ fn render<V: Serialize>(template: &str, view: &V) -> String {
         .render_str(template, Serde(view))
         .expect("every built-in template renders with its own view; a test renders them all");
     text.trim().to_owned()
+}
+
+/// Both ends of an issue, in one piece.
+fn briefly(issue: &str, allowance: &Allowance) -> String {
+    let (first, cut, last) = ends(issue, allowance.issue);
+    if cut == 0 { first.to_owned() } else { format!("{first} … {last}") }
 }
 
 /// Makes it impossible for a quoted text to close the tag that it stands in.
@@ -291,6 +310,19 @@ mod tests {
 
     fn red(output: &str) -> TestOutcome {
         TestOutcome { command: "cargo test -q".into(), code: 101, output: output.into() }
+    }
+
+    #[test]
+    fn a_micro_model_is_told_the_issue_and_the_test_and_nothing_else() {
+        let told = |words: &str, test: Option<&str>| micro_opening(words, test, &Allowance::MICRO);
+        assert_eq!(told(" It is off by one.\n", Some("sh test.sh")), "It is off by one.\n\nTest: sh test.sh");
+        assert_eq!(told("It is off.", Some(&"x".repeat(61))), "It is off.");
+        let long = told(&format!("Title {} the end", "x".repeat(9_000)), None);
+        assert!(
+            long.starts_with("Title x") && long.ends_with("x the end") && long.len() <= 480 + " … ".len(),
+            "{} bytes",
+            long.len()
+        );
     }
 
     #[test]

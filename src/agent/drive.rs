@@ -10,11 +10,14 @@ use crate::agent::{Report, Task, Tools};
 use crate::context::clip::{ClipError, Cut, Fitted, clip};
 use crate::engine::{Engine, EngineError};
 use crate::protocol::event::Event;
+use crate::protocol::message::Message;
 use crate::protocol::tool::ToolAnswer;
 use crate::protocol::turn::{Delta, TurnRequest};
-use crate::tools::{CheckedCall, Reads, Workbench};
+use crate::tools::grounded::{self, Known};
+use crate::tools::{CheckedCall, Reads, Sizes, Workbench};
 use crate::units::Tokens;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -107,10 +110,18 @@ impl<T: Tools> Driver<'_, T> {
     async fn infer(&mut self, run: &mut Run, job: &Job<'_>, request: &TurnRequest) {
         let sink = &mut *self.sink;
         let mut sink = |delta| sink(&Event::Delta(delta));
+        let known = job.known(&request.messages);
+        let request = &*held_to(request, known.as_ref());
         let reply = ended(job.halt, GRACE, self.engine.turn(request, &mut sink, job.halt)).await;
         run.on_tick(job.started.elapsed());
         match reply {
-            Some(Ok(reply)) => run.on_reply(reply, |call| self.tools.check(call, job.task.mode)),
+            Some(Ok(reply)) => run.on_reply(reply, |call| {
+                let checked = self.tools.check(call, job.task.mode)?;
+                match &known {
+                    Some(known) => grounded::permit(checked, &known.commands),
+                    None => Ok(checked),
+                }
+            }),
             Some(Err(error)) if !job.halt.is_cancelled() => run.on_engine_error(&error),
             _ => run.on_halt(),
         }
@@ -214,11 +225,18 @@ impl Job<'_> {
         run.on_halt();
     }
 
+    /// What calls can name now, where they are held to it.
+    fn known(&self, messages: &[Message]) -> Option<Known> {
+        let grounds = self.task.grounds.as_ref()?;
+        Some(grounded::look(&self.task.root, &self.reads, messages, &grounds.commands))
+    }
+
     /// Makes the bench for one call, which takes the session's reads along.
     fn bench(&mut self) -> Workbench {
         let left = self.task.limits.time.map(|time| time.saturating_sub(self.started.elapsed()));
         Workbench {
             root: self.task.root.clone(),
+            sizes: Sizes::of(self.task.mode),
             reads: Some(std::mem::take(&mut self.reads)),
             logs: self.task.logs.clone(),
             max_seconds: left.map_or(COMMAND_SECONDS, |left| left.as_secs().clamp(1, COMMAND_SECONDS)),
@@ -267,6 +285,13 @@ fn file_lines(cut: &Cut) -> Option<(usize, usize)> {
     // The second line of the result is the first of the file.
     let line = |at: usize| (from + at.saturating_sub(2)).min(to);
     Some((line(cut.first), line(cut.last)))
+}
+
+/// The request with its tools held to what is known: their schemas become the grammar of the turn.
+fn held_to<'a>(request: &'a TurnRequest, known: Option<&Known>) -> Cow<'a, TurnRequest> {
+    known.map_or(Cow::Borrowed(request), |known| {
+        Cow::Owned(TurnRequest { tools: grounded::narrow(&request.tools, known), ..request.clone() })
+    })
 }
 
 async fn shorten(

@@ -19,6 +19,7 @@ use crate::agent::drive::Driver;
 use crate::agent::limits::{Limits, Spent};
 use crate::engine::Engine;
 use crate::path::Root;
+use crate::prompts::{self, Allowance};
 use crate::protocol::event::{Event, Outcome};
 use crate::protocol::message::{Call, Message};
 use crate::protocol::tool::{Change, ToolAnswer, ToolFailure};
@@ -70,6 +71,30 @@ pub struct Task {
     pub approval: Policy,
     /// Where whole logs of commands go.
     pub logs: PathBuf,
+    /// Holds calls to what is there. `None`: they name what they like.
+    pub grounds: Option<Grounds>,
+}
+
+/// What calls are held to, beside the files that exist and the lines that were shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grounds {
+    /// The commands that may be run.
+    pub commands: Vec<String>,
+}
+
+impl Task {
+    /// The task for a model of a few million parameters: the words alone, the tools and sizes that it was trained with, short
+    /// turns, calls held to what is there. The test command is the only one that it may run.
+    pub fn micro(self, words: &str, test: Option<&str>) -> Self {
+        let text = prompts::micro_opening(words, test, &Allowance::MICRO);
+        Self {
+            mode: Mode::Micro,
+            opening: vec![Message::User { text }],
+            generation: self.generation.micro(),
+            grounds: Some(Grounds { commands: test.map(str::to_owned).into_iter().collect() }),
+            ..self
+        }
+    }
 }
 
 /// How each turn is generated.
@@ -81,6 +106,14 @@ pub struct Generation {
     /// The most tokens of thinking in one turn. `None`: unbounded.
     pub thinking_budget: Option<Tokens>,
     pub thinking: bool,
+}
+
+impl Generation {
+    /// A turn of a micro model is one call or one sentence, the likeliest unless the person wants it otherwise.
+    fn micro(self) -> Self {
+        let sampling = Sampling { temperature: self.sampling.temperature.or(Some(0.0)), ..self.sampling };
+        Self { sampling, max_tokens: self.max_tokens.min(Tokens(160)), thinking_budget: None, thinking: false }
+    }
 }
 
 /// What a run came to.

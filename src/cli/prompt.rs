@@ -14,7 +14,7 @@ use crate::models::gguf::Need;
 use crate::prompts::{self, Allowance, Environment, Purpose};
 use crate::protocol::exit::Exit;
 use crate::protocol::message::Message;
-use crate::protocol::turn::{ToolCard, ToolChoice, TurnRequest};
+use crate::protocol::turn::{Profile, Rendered, ToolCard, ToolChoice, TurnRequest};
 use crate::tools::Mode;
 use crate::units::Tokens;
 use clap::ValueEnum;
@@ -149,6 +149,9 @@ impl Front {
     ) -> Result<Shown, EngineError> {
         let info = engine.ready(&mut |_| {}, cancel).await?;
         let window = info.window.or(window);
+        if info.profile == Profile::Micro {
+            return self.micro(engine, ground).await;
+        }
         let request = self.request(window, ground);
         let Some(whole) = engine.render(&request).await? else {
             return Ok(self.estimated(window));
@@ -159,6 +162,16 @@ impl Front {
         let environment = engine.count(&self.environment(window)).await?;
         let counts = Counts { system, tools, environment, total: whole.tokens };
         Ok(Shown { tokens: counts, exact: info.exact, bytes: whole.text.len(), text: whole.text })
+    }
+
+    /// A micro model is sent the words alone: all that stands before them is the template's.
+    async fn micro(&self, engine: &mut dyn Engine, ground: &Ground) -> Result<Shown, EngineError> {
+        let messages = vec![Message::User { text: String::new() }];
+        let request = TurnRequest { messages, tools: Vec::new(), ..self.request(None, ground) };
+        let rendered = engine.render(&request).await?.unwrap_or(Rendered { text: String::new(), tokens: Tokens::ZERO });
+        let none = Tokens::ZERO;
+        let tokens = Counts { system: none, tools: none, environment: none, total: rendered.tokens };
+        Ok(Shown { tokens, exact: true, bytes: rendered.text.len(), text: rendered.text })
     }
 
     fn request(&self, window: Option<Tokens>, ground: &Ground) -> TurnRequest {

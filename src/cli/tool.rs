@@ -8,7 +8,7 @@ use crate::cli::interrupt::block_on;
 use crate::protocol::exit::Exit;
 use crate::protocol::message::Call;
 use crate::protocol::tool::ToolAnswer;
-use crate::tools::{Mode, Workbench};
+use crate::tools::{Mode, Sizes, Workbench};
 use std::io::{IsTerminal, Read};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,7 @@ impl Tool {
         let cancel = CancellationToken::new();
         let mut bench = Workbench {
             root: ground.root,
+            sizes: Sizes::FULL,
             reads: None,
             logs: ground.places.state.join("logs"),
             max_seconds: MOST_SECONDS,

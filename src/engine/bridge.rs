@@ -8,7 +8,7 @@ use crate::engine::habit::Habit;
 use crate::engine::llama::{Context, Model, Token};
 use crate::engine::memory::Trial;
 use crate::protocol::message::{Call, Message};
-use crate::protocol::turn::{Sampling, ToolCard, ToolChoice};
+use crate::protocol::turn::{Profile, Sampling, ToolCard, ToolChoice};
 use crate::units::Tokens;
 use llama_cpp_sys_2 as sys;
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,12 @@ impl Chat {
     /// Opens the model's own template; llama.cpp falls back to ChatML where it has none.
     pub fn of(model: &Model) -> Result<Self, BridgeError> {
         // SAFETY: the model outlives the call; the template's text is copied.
-        checked(|error| unsafe { agent_chat_open(model.as_ptr(), null(), error) }).map(Self::probed)
+        let raw = checked(|error| unsafe { agent_chat_open(model.as_ptr(), null(), error) })?;
+        Ok(match model.profile() {
+            // It knows its tools by heart, and none of the words that would describe them.
+            Profile::Micro => Self { raw, habit: Habit::Native },
+            Profile::Full => Self::probed(raw),
+        })
     }
 
     /// Opens a template from its source, without a model.

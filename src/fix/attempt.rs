@@ -11,6 +11,7 @@ use crate::path::Root;
 use crate::prompts::{self, Allowance, FixLesson, FixOpening, Purpose, TestOutcome};
 use crate::protocol::event::{Event, Outcome};
 use crate::protocol::message::Message;
+use crate::protocol::turn::{EngineInfo, Profile};
 use crate::repo::git::FileChange;
 use crate::repo::scratch::Workspace;
 use crate::tools::Mode;
@@ -30,8 +31,8 @@ pub type Sink<'a> = &'a mut (dyn FnMut(Told<'_>) + Send);
 
 /// Whoever does the work between two test runs.
 pub trait Work {
-    /// Makes the model ready and gives its window, where it says one.
-    fn ready<'a>(&'a mut self, sink: Sink<'a>) -> Pending<'a, Result<Option<u32>, String>>;
+    /// Makes the model ready and says what it is.
+    fn ready<'a>(&'a mut self, sink: Sink<'a>) -> Pending<'a, Result<EngineInfo, String>>;
 
     /// Works on a task to its end.
     fn work<'a>(&'a mut self, task: Task, sink: Sink<'a>) -> Pending<'a, Report>;
@@ -41,11 +42,10 @@ pub trait Work {
 }
 
 impl Work for Agent {
-    fn ready<'a>(&'a mut self, sink: Sink<'a>) -> Pending<'a, Result<Option<u32>, String>> {
+    fn ready<'a>(&'a mut self, sink: Sink<'a>) -> Pending<'a, Result<EngineInfo, String>> {
         Box::pin(async move {
             let mut forward = |delta| sink(Told::Event(&Event::Delta(delta)));
-            let info = self.engine.ready(&mut forward, &self.cancel).await.map_err(|error| error.told())?;
-            Ok(info.window.map(|tokens| tokens.0))
+            self.engine.ready(&mut forward, &self.cancel).await.map_err(|error| error.told())
         })
     }
 
@@ -64,6 +64,7 @@ pub struct Setting<'a> {
     pub known_as: &'a Path,
     pub project: PathBuf,
     pub window: Option<u32>,
+    pub profile: Profile,
     pub limits: Limits,
     pub generation: Generation,
     pub logs: PathBuf,
@@ -73,14 +74,15 @@ pub struct Setting<'a> {
 pub fn task(setting: Setting<'_>, opening: &FixOpening) -> Result<Task, FixError> {
     let root = Root::open(&setting.project)?;
     let allowance = Allowance::of_window(setting.window);
-    let test = opening.test.as_ref().map(|test| test.command.clone());
-    let here = environment::look(&root, setting.known_as, test);
-    let opening = vec![
+    let test = opening.test.as_ref().map(|test| test.command.as_str());
+    let here = environment::look(&root, setting.known_as, test.map(str::to_owned));
+    let words = vec![
         Message::System { text: prompts::front(Purpose::Fix, &here, &allowance) },
         Message::User { text: prompts::fix_opening(opening, &allowance) },
     ];
     let (limits, generation, logs) = (setting.limits, setting.generation, setting.logs);
-    Ok(Task { root, mode: Mode::Fix, opening, limits, generation, approval: Policy::All, logs })
+    let task = Task { root, mode: Mode::Fix, opening: words, limits, generation, approval: Policy::All, logs, grounds: None };
+    Ok(if setting.profile == Profile::Micro { task.micro(&opening.issue, test) } else { task })
 }
 
 /// Puts an attempt that failed into words for the next one. `test` is how the test command ended on its result.

@@ -14,7 +14,7 @@ use crate::hint::Hint;
 use crate::prompts::{FixLesson, FixOpening, TestOutcome};
 use crate::protocol::event::{Event, Outcome};
 use crate::protocol::exit::Exit;
-use crate::protocol::turn::Delta;
+use crate::protocol::turn::{Delta, EngineInfo};
 use crate::repo::git::{FileChange, Onto};
 use crate::repo::scratch::{Placement, ScratchError, Tree, Workspace};
 use crate::repo::tests_of::is_test;
@@ -105,7 +105,7 @@ impl Flow<'_> {
         if self.work.cancel().is_cancelled() {
             return Ok(Ending::interrupted());
         }
-        let window = ready.map_err(FixError::Engine)?;
+        let info = ready.map_err(FixError::Engine)?;
         let mut tree = workspace.attempt(1)?;
         let before = self.see_it_fail(&tree.project()).await?;
         workspace.settle(&tree)?;
@@ -115,7 +115,7 @@ impl Flow<'_> {
                 return Ok(Ending::interrupted());
             }
             self.tally.attempts += 1;
-            let tried = self.attempt(&workspace, &tree, window, (before.as_ref(), lesson.take())).await;
+            let tried = self.attempt(&workspace, &tree, &info, (before.as_ref(), lesson.take())).await;
             let tried = tried.inspect_err(|_| self.drop_result(&workspace, &tree))?;
             let ended = self.end(&workspace, &tree, before.as_ref(), &tried);
             if let Some(ending) = ended.inspect_err(|_| self.drop_result(&workspace, &tree))? {
@@ -174,7 +174,7 @@ impl Flow<'_> {
         &mut self,
         workspace: &Workspace,
         tree: &Tree,
-        window: Option<u32>,
+        info: &EngineInfo,
         (before, lesson): (Option<&Before>, Option<FixLesson>),
     ) -> Result<Tried, FixError> {
         let options = self.wish.options;
@@ -182,7 +182,8 @@ impl Flow<'_> {
         let opening = FixOpening { issue: options.issue.clone(), test, lesson };
         let logs = self.wish.places.state.join("logs").join(&options.session);
         let (project, limits, generation) = (tree.project(), self.left(), options.generation);
-        let setting = Setting { known_as: &options.dir, project, window, limits, generation, logs };
+        let (window, profile) = (info.window.map(|tokens| tokens.0), info.profile);
+        let setting = Setting { known_as: &options.dir, project, window, profile, limits, generation, logs };
         let task = task(setting, &opening)?;
         (self.sink)(Told::Opening(&task.opening));
         let report = self.work.work(task, self.sink).await;

@@ -9,7 +9,7 @@ use crate::path::Places;
 use crate::protocol::event::Outcome;
 use crate::protocol::exit::Exit;
 use crate::protocol::message::Message;
-use crate::protocol::turn::Sampling;
+use crate::protocol::turn::{EngineInfo, Profile, Sampling};
 use crate::units::Tokens;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -26,12 +26,15 @@ struct Scripted<'a> {
     acts: Vec<Act<'a>>,
     tasks: Vec<Task>,
     unready: Option<String>,
+    profile: Profile,
     cancel: CancellationToken,
 }
 
 impl Work for Scripted<'_> {
-    fn ready<'a>(&'a mut self, _: Sink<'a>) -> Pending<'a, Result<Option<u32>, String>> {
-        let answer = self.unready.clone().map_or(Ok(Some(8_192)), Err);
+    fn ready<'a>(&'a mut self, _: Sink<'a>) -> Pending<'a, Result<EngineInfo, String>> {
+        let window = Some(Tokens(8_192));
+        let info = EngineInfo { model: "tiny".into(), window, exact: true, thinks: false, profile: self.profile };
+        let answer = self.unready.clone().map_or(Ok(info), Err);
         Box::pin(async { answer })
     }
 
@@ -111,7 +114,8 @@ fn git(dir: &Path, arguments: &str) -> String {
 
 impl World {
     async fn fix<'a>(&self, acts: Vec<Act<'a>>) -> (FixResult, Scripted<'a>) {
-        let mut scripted = Scripted { acts, tasks: Vec::new(), unready: None, cancel: CancellationToken::new() };
+        let mut scripted =
+            Scripted { acts, tasks: Vec::new(), unready: None, profile: Profile::Full, cancel: CancellationToken::new() };
         (self.fix_by(&mut scripted).await, scripted)
     }
 
@@ -384,12 +388,29 @@ async fn a_tree_that_moved_meanwhile_is_not_written() {
 #[tokio::test]
 async fn an_engine_that_cannot_start_is_said_before_any_work() {
     let world = world();
-    let mut scripted =
-        Scripted { acts: vec![], tasks: vec![], unready: Some("cannot load `x`".into()), cancel: CancellationToken::new() };
+    let mut scripted = Scripted {
+        acts: vec![],
+        tasks: vec![],
+        unready: Some("cannot load `x`".into()),
+        profile: Profile::Full,
+        cancel: CancellationToken::new(),
+    };
     let result = world.fix_by(&mut scripted).await;
     assert_eq!((result.status, result.exit(), result.summary.as_str()), (Status::Error, Exit::Engine, "cannot load `x`"));
     scripted.cancel.cancel();
     assert_eq!(world.fix_by(&mut scripted).await.exit(), Exit::Interrupted);
+}
+
+#[tokio::test]
+async fn a_micro_model_is_told_the_issue_and_the_test_alone() {
+    let world = world();
+    let mut scripted =
+        Scripted { acts: vec![cures()], tasks: vec![], unready: None, profile: Profile::Micro, cancel: CancellationToken::new() };
+    world.fix_by(&mut scripted).await;
+    let task = &scripted.tasks[0];
+    assert_eq!(task.opening, [Message::User { text: "The answer is off by one.".into() }], "the command is too long to be shown");
+    assert_eq!(task.grounds.as_ref().unwrap().commands, [GREEN_AT_42]);
+    assert_eq!(task.generation.max_tokens, Tokens(100), "what the person allows holds");
 }
 
 #[tokio::test]

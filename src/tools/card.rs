@@ -13,6 +13,8 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub(crate) struct Tool {
     pub(crate) card: ToolCard,
+    /// What a micro model is held to: less than the card, and never shown.
+    micro: Option<Value>,
     /// What arguments must satisfy: more than the card says.
     schema: Value,
     pub(crate) effect: Effect,
@@ -30,6 +32,8 @@ struct Written {
     description: String,
     /// JSON in a string: TOML tables would lose the order that the model reads.
     parameters: String,
+    #[serde(default)]
+    micro: Option<String>,
 }
 
 /// Why a tool's file is not one.
@@ -44,15 +48,25 @@ pub(crate) enum CardError {
 impl Tool {
     pub(crate) fn parse(text: &str) -> Result<Self, CardError> {
         let written: Written = toml::from_str(text)?;
-        let schema: Value =
-            serde_json::from_str(&written.parameters).map_err(|e| CardError::Parameters(written.name.clone(), e))?;
+        let json = |text: &String| serde_json::from_str(text).map_err(|e| CardError::Parameters(written.name.clone(), e));
+        let schema: Value = json(&written.parameters)?;
+        let micro = written.micro.as_ref().map(json).transpose()?;
         Ok(Self {
+            micro,
             card: ToolCard { name: written.name, description: written.description, parameters: told(&schema) },
             schema: closed(schema),
             effect: written.effect,
             modes: written.modes,
             validator: OnceLock::new(),
         })
+    }
+
+    /// The card for a mode.
+    pub(crate) fn told(&self, mode: Mode) -> ToolCard {
+        match &self.micro {
+            Some(parameters) if mode == Mode::Micro => ToolCard { parameters: parameters.clone(), ..self.card.clone() },
+            _ => self.card.clone(),
+        }
     }
 
     /// Reads raw arguments: JSON, wrong but unmistakable types made right, absent what is `null`, then the schema.

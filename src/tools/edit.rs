@@ -6,12 +6,10 @@ use crate::path::RepoPath;
 use crate::protocol::tool::{Change, ChangeKind, ToolAnswer, ToolFailure};
 use crate::repo::syntax::{self, Language};
 use crate::text::{clip, diff};
-use crate::tools::{Work, Workbench, failure, seen};
+use crate::tools::{Sizes, Work, Workbench, failure, seen};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Bytes of the file that a failure quotes.
-const QUOTED: usize = 1_200;
 /// Bytes of the changes shown after an inexact match.
 const SHOWN: usize = 1_600;
 
@@ -63,7 +61,7 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: Arguments) -> Work {
     for (at, edit) in edits.iter().enumerate() {
         let applied = place::place(&text, edit).map_err(|refusal| {
             let which = if edits.len() > 1 { format!("edit {} of {}: ", at + 1, edits.len()) } else { String::new() };
-            refused(&file.path, &which, refusal)
+            refused(&file.path, &which, refusal, bench.sizes)
         })?;
         text = applied.text;
         lines.push(applied.line);
@@ -147,7 +145,7 @@ pub(crate) fn unwritten(error: ApplyError) -> ToolFailure {
 }
 
 /// A refusal in words for the model.
-pub(crate) fn refused(path: &RepoPath, which: &str, refusal: Refusal) -> ToolFailure {
+pub(crate) fn refused(path: &RepoPath, which: &str, refusal: Refusal, sizes: Sizes) -> ToolFailure {
     let (kind, message, hint) = match refusal {
         Refusal::Blank => {
             ("empty_search", "the search is blank".into(), "Give the lines to replace, copied from the file.".into())
@@ -182,7 +180,7 @@ pub(crate) fn refused(path: &RepoPath, which: &str, refusal: Refusal) -> ToolFai
         ),
         Refusal::Missing { nearest: Some(near) } => {
             let (first, last) = near.lines;
-            let quote = format!("The nearest lines are {first}-{last}:\n{}", clip::middle(&near.text, QUOTED));
+            let quote = format!("The nearest lines are {first}-{last}:\n{}", clip::middle(&near.text, sizes.quoted));
             ("not_found", "the search does not stand in the file".into(), quote)
         }
         Refusal::Missing { nearest: None } => (

@@ -4,6 +4,7 @@
 
 mod card;
 mod edit;
+pub mod grounded;
 mod patch;
 mod read;
 mod run;
@@ -30,6 +31,8 @@ pub enum Mode {
     Chat,
     Fix,
     Review,
+    /// Whatever a model of a few million parameters does: the tools that it was trained with, their answers small.
+    Micro,
     /// `agent tool`: everything, also what no model is offered.
     CommandLine,
 }
@@ -56,6 +59,7 @@ pub struct CheckedCall {
 #[derive(Debug)]
 pub struct Workbench {
     pub root: Root,
+    pub sizes: Sizes,
     /// Which files the session has read, and what was in them. `None`: run alone, the caller is the user, no such guard.
     pub reads: Option<Reads>,
     /// Where whole logs of commands go; made when first used.
@@ -63,6 +67,60 @@ pub struct Workbench {
     /// The most seconds a command may take, whatever the call asks for.
     pub max_seconds: u64,
     pub cancel: CancellationToken,
+}
+
+/// How much a tool's answer shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Bytes, lines and bytes of one line that `read` shows of a file.
+    read: usize,
+    read_lines: usize,
+    read_line: usize,
+    /// Names of a directory.
+    entries: usize,
+    /// Bytes, lines (context included) and characters of one line that `search` shows.
+    search: usize,
+    search_lines: usize,
+    search_line: usize,
+    /// Bytes of a file that a refused edit quotes.
+    quoted: usize,
+    /// Bytes of a command's output. The whole is kept in a log where the answer can afford to say so.
+    output: usize,
+    log: bool,
+}
+
+impl Sizes {
+    /// For windows of 4,096 tokens and more: about 2,000 tokens of a file or an output, 1,000 of a search.
+    pub const FULL: Self = Self {
+        read: 8_000,
+        read_lines: usize::MAX,
+        read_line: 2_000,
+        entries: 100,
+        search: 4_000,
+        search_lines: 50,
+        search_line: 200,
+        quoted: 1_200,
+        output: 8_000,
+        log: true,
+    };
+    /// For a window of 1,024: an issue, a search, two readings, two edits and their tests fit.
+    pub const MICRO: Self = Self {
+        read: 640,
+        read_lines: 20,
+        read_line: 120,
+        entries: 16,
+        search: 320,
+        search_lines: 6,
+        search_line: 80,
+        quoted: 160,
+        output: 240,
+        log: false,
+    };
+
+    /// The sizes of a mode.
+    pub fn of(mode: Mode) -> Self {
+        if mode == Mode::Micro { Self::MICRO } else { Self::FULL }
+    }
 }
 
 /// The files a session has seen, by path relative to the root.
@@ -105,7 +163,7 @@ impl Toolbox {
 
     /// The tools as the model is told of them in this mode, in a fixed order.
     pub fn cards(&self, mode: Mode) -> Vec<ToolCard> {
-        self.offered(mode).map(|tool| tool.card.clone()).collect()
+        self.offered(mode).map(|tool| tool.told(mode)).collect()
     }
 
     /// Checks a call. The failure says, in words for the model, what to send instead.

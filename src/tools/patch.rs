@@ -6,7 +6,7 @@ use crate::path::RepoPath;
 use crate::protocol::tool::{Change, ChangeKind, ToolAnswer, ToolFailure};
 use crate::tools::edit::{refused, unwritten, warning};
 use crate::tools::seen::{self, File};
-use crate::tools::{Work, Workbench, failure};
+use crate::tools::{Sizes, Work, Workbench, failure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -114,7 +114,7 @@ fn hunked(file: &File, hunks: &[Hunk]) -> Result<String, ToolFailure> {
     let mut text = file.text.clone();
     for (at, hunk) in hunks.iter().enumerate() {
         let which = format!("hunk {} of {}: ", at + 1, hunks.len());
-        text = patch::apply(&text, hunk).map_err(|refusal| refused(&file.path, &which, refusal))?.text;
+        text = patch::apply(&text, hunk).map_err(|refusal| refused(&file.path, &which, refusal, Sizes::FULL))?.text;
     }
     Ok(text)
 }

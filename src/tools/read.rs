@@ -7,13 +7,6 @@ use crate::tools::{Work, Workbench, failure, seen};
 use serde::Deserialize;
 use std::fmt::Write;
 
-/// About 2,000 tokens.
-const ROOM: usize = 8_000;
-/// Characters of one line.
-const LINE: usize = 2_000;
-/// Entries of a directory.
-const ENTRIES: usize = 100;
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arguments {
@@ -40,12 +33,13 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
             format!("Give a start from 1 to {total} and an end that is not below it."),
         ));
     }
+    let sizes = bench.sizes;
     let mut body = String::new();
     let mut last = start - 1;
     let mut clipped = false;
-    for line in lines.iter().take(end).skip(start - 1) {
-        let shown = clip::line(line, LINE);
-        if last >= start && body.len() + shown.len() > ROOM {
+    for line in lines.iter().take(end).skip(start - 1).take(sizes.read_lines) {
+        let shown = clip::line(line, sizes.read_line);
+        if last >= start && body.len() + shown.len() > sizes.read {
             break;
         }
         clipped |= shown.len() != line.len();
@@ -75,12 +69,13 @@ fn listing(bench: &Workbench, place: &seen::Place) -> ToolAnswer {
             Kind::File | Kind::Symlink => name(&found),
         })
         .collect();
+    let most = bench.sizes.entries;
     let mut text = format!("{} has {} entries, ignored files left out\n", place.path, names.len());
-    for name in names.iter().take(ENTRIES) {
+    for name in names.iter().take(most) {
         let _ = writeln!(text, "{name}");
     }
-    if names.len() > ENTRIES {
-        let _ = write!(text, "[{} more: use search with mode files and a glob]", names.len() - ENTRIES);
+    if names.len() > most {
+        let _ = write!(text, "[{} more: use search with mode files and a glob]", names.len() - most);
     }
     ToolAnswer::done(text)
 }

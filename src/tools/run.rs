@@ -8,8 +8,6 @@ use crate::tools::{Work, Workbench, failure, seen};
 use serde::Deserialize;
 use std::time::Duration;
 
-/// About 2,000 tokens of output.
-const ROOM: usize = 8_000;
 /// What a command gets that asks for nothing.
 const SECONDS: u64 = 120;
 
@@ -31,9 +29,9 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
         dir: bench.root.as_path().to_owned(),
         env: Vec::new(),
         limit: Duration::from_secs(seconds),
-        keep: ROOM,
+        keep: bench.sizes.output,
         // Named for the command, so that the same output gives the same answer.
-        log: Some(bench.logs.join(format!("run-{:016x}.log", seen::hash(line)))),
+        log: bench.sizes.log.then(|| bench.logs.join(format!("run-{:016x}.log", seen::hash(line)))),
     };
     let done = process::run(&command, &bench.cancel).map_err(|e| unstarted(&e))?;
     Ok(answer(&done, seconds, bench.max_seconds))

@@ -4,23 +4,17 @@ use crate::path::RepoPath;
 use crate::protocol::tool::{ToolAnswer, ToolFailure};
 use crate::repo::walk::{self, Found, Glob};
 use crate::text::clip;
-use crate::tools::{Work, Workbench, failure, seen};
+use crate::tools::{Sizes, Work, Workbench, failure, seen};
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use grep_searcher::{BinaryDetection, Searcher, SearcherBuilder, Sink, SinkContext, SinkFinish, SinkMatch};
 use serde::Deserialize;
 use std::fmt::Write;
 use std::io;
 
-/// Lines of an answer, context included.
-const LINES: usize = 50;
 /// Matches shown of one file, when more than one file is searched.
 const PER_FILE: usize = 5;
-/// Characters of a line.
-const LINE: usize = 200;
 /// Lines around a match, whatever was asked for.
 const CONTEXT: usize = 10;
-/// About 1,000 tokens.
-const ROOM: usize = 4_000;
 /// Larger files are not searched.
 const LARGEST: u64 = 1 << 20;
 
@@ -53,8 +47,8 @@ struct FileHits {
     lines: Vec<(u64, bool, String)>,
 }
 
-#[derive(Default)]
 struct Tally {
+    sizes: Sizes,
     hits: Vec<FileHits>,
     /// Lines of them.
     kept: usize,
@@ -72,20 +66,21 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
         .map(|g| Glob::new(&bench.root, g))
         .transpose()
         .map_err(|e| failure("arguments", e.to_string(), "Try a glob like `*.rs`."))?;
-    let per_file = if place.full.is_file() { LINES } else { PER_FILE };
+    let sizes = bench.sizes;
+    let per_file = if place.full.is_file() { sizes.search_lines } else { PER_FILE };
     let mut searcher = SearcherBuilder::new()
         .binary_detection(BinaryDetection::quit(0))
         .before_context(arguments.context.min(CONTEXT))
         .after_context(arguments.context.min(CONTEXT))
         .build();
-    let mut tally = Tally::default();
+    let mut tally = Tally { sizes, hits: Vec::new(), kept: 0, searched: 0, binary: Vec::new(), large: Vec::new() };
     for found in walk::files(&bench.root, &place.full) {
         if bench.cancel.is_cancelled() {
             return Err(failure("cancelled", "the search was cancelled", ""));
         }
         if glob.as_ref().is_none_or(|g| g.matches(&found.path)) {
             // What has no room in the answer is counted only.
-            let kept = if arguments.mode == Show::Content && tally.kept < LINES { per_file } else { 0 };
+            let kept = if arguments.mode == Show::Content && tally.kept < sizes.search_lines { per_file } else { 0 };
             tally.file(&mut searcher, &matcher, &found, kept);
         }
     }
@@ -114,8 +109,8 @@ impl Tally {
             self.large.push(found.path.to_string());
             return;
         }
-        let mut sink =
-            Lines { hits: FileHits { path: found.path.clone(), matches: 0, lines: Vec::new() }, per_file, binary: false };
+        let hits = FileHits { path: found.path.clone(), matches: 0, lines: Vec::new() };
+        let mut sink = Lines { hits, per_file, sizes: self.sizes, binary: false };
         // A file that cannot be opened is one that is not searched.
         if searcher.search_path(matcher, &found.full, &mut sink).is_err() {
             return;
@@ -137,9 +132,9 @@ impl Tally {
         }
         text.push('\n');
         let shown = match arguments.mode {
-            Show::Content => content(&self.hits, &mut text),
-            Show::Files => entries(self.hits.iter().map(|h| h.path.to_string()), &mut text),
-            Show::Count => entries(self.hits.iter().map(|h| format!("{}: {}", h.path, h.matches)), &mut text),
+            Show::Content => content(&self.hits, self.sizes, &mut text),
+            Show::Files => entries(self.hits.iter().map(|h| h.path.to_string()), self.sizes, &mut text),
+            Show::Count => entries(self.hits.iter().map(|h| format!("{}: {}", h.path, h.matches)), self.sizes, &mut text),
         };
         let total = if arguments.mode == Show::Content { matches } else { self.hits.len() };
         if shown < total {
@@ -159,16 +154,16 @@ impl Tally {
 }
 
 /// Writes matching lines under their files; gives the number of matches that had room.
-fn content(hits: &[FileHits], text: &mut String) -> usize {
+fn content(hits: &[FileHits], sizes: Sizes, text: &mut String) -> usize {
     let (mut lines, mut matches) = (0, 0);
     for file in hits {
-        if lines >= LINES || text.len() >= ROOM {
+        if lines >= sizes.search_lines || text.len() >= sizes.search {
             break;
         }
         let _ = writeln!(text, "{}", file.path);
         let mut last = None;
         for (number, is_match, line) in &file.lines {
-            if lines >= LINES || text.len() + line.len() > ROOM + LINE {
+            if lines >= sizes.search_lines || text.len() + line.len() > sizes.search + sizes.search_line {
                 break;
             }
             if file.lines.iter().any(|l| !l.1) && last.is_some_and(|last| last + 1 != *number) {
@@ -183,10 +178,10 @@ fn content(hits: &[FileHits], text: &mut String) -> usize {
     matches
 }
 
-fn entries(entries: impl Iterator<Item = String>, text: &mut String) -> usize {
+fn entries(entries: impl Iterator<Item = String>, sizes: Sizes, text: &mut String) -> usize {
     let mut shown = 0;
-    for entry in entries.take(LINES) {
-        if text.len() + entry.len() > ROOM {
+    for entry in entries.take(sizes.search_lines) {
+        if text.len() + entry.len() > sizes.search {
             break;
         }
         let _ = writeln!(text, "{entry}");
@@ -199,13 +194,14 @@ fn entries(entries: impl Iterator<Item = String>, text: &mut String) -> usize {
 struct Lines {
     hits: FileHits,
     per_file: usize,
+    sizes: Sizes,
     binary: bool,
 }
 
 impl Lines {
     fn keep(&mut self, number: Option<u64>, is_match: bool, bytes: &[u8]) {
         let line = String::from_utf8_lossy(bytes);
-        let line = clip::line(line.trim_end_matches(['\n', '\r']), LINE).into_owned();
+        let line = clip::line(line.trim_end_matches(['\n', '\r']), self.sizes.search_line).into_owned();
         self.hits.lines.push((number.unwrap_or_default(), is_match, line));
     }
 }
@@ -222,7 +218,7 @@ impl Sink for Lines {
     }
 
     fn context(&mut self, _: &Searcher, context: &SinkContext<'_>) -> io::Result<bool> {
-        if self.per_file > 0 && self.hits.matches <= self.per_file && self.hits.lines.len() < LINES {
+        if self.per_file > 0 && self.hits.matches <= self.per_file && self.hits.lines.len() < self.sizes.search_lines {
             self.keep(context.line_number(), false, context.bytes());
         }
         Ok(true)

@@ -11,7 +11,7 @@ mod running;
 use crate::path::Root;
 use crate::protocol::message::Call;
 use crate::protocol::tool::{ToolAnswer, ToolFailure};
-use crate::tools::{CheckedCall, Mode, Reads, Toolbox, Workbench};
+use crate::tools::{CheckedCall, Mode, Reads, Sizes, Toolbox, Workbench};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,7 @@ impl Shop {
         fs::create_dir_all(dir.path().join("in")).unwrap();
         let bench = Workbench {
             root: Root::open(&dir.path().join("in")).unwrap(),
+            sizes: Sizes::FULL,
             reads: Some(Reads::default()),
             logs: dir.path().join("logs"),
             max_seconds: 20,

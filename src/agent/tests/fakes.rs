@@ -186,6 +186,8 @@ pub struct World {
     pub opening: Vec<Message>,
     pub act: Act,
     pub cancel: CancellationToken,
+    /// The work is a micro model's, with this test command.
+    pub micro: Option<&'static str>,
 }
 
 impl World {
@@ -202,6 +204,7 @@ impl World {
                 _ => ToolAnswer::done(format!("{} {}", call.name, call.arguments)),
             }),
             cancel: CancellationToken::new(),
+            micro: None,
         }
     }
 
@@ -239,7 +242,9 @@ impl World {
             generation,
             approval: self.approval,
             logs: project.join("logs"),
+            grounds: None,
         };
+        let task = if self.micro.is_some() { task.micro("Fix it.", self.micro) } else { task };
         let mut events = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let mut sink = |event: &Event| events.push(event.clone());

@@ -2,6 +2,7 @@
 
 use crate::agent::tests::fakes::*;
 use crate::tools::Toolbox;
+use serde_json::json;
 use std::fs;
 use std::sync::Arc;
 
@@ -46,4 +47,35 @@ fn a_file_that_was_read_may_be_edited_in_the_same_run() {
     assert!(ran.trace().ends_with("turn3 calling:edit called:edit:ok turn4 done:finished"), "{}", ran.trace());
     assert!(!ran.trace().starts_with("turn1 calling:edit called:edit:ok"), "{}", ran.trace());
     assert_eq!(fs::read_to_string(project.path().join("a.txt")).unwrap(), "one\nthree\n");
+}
+
+#[test]
+fn a_micro_models_calls_are_held_to_what_is_there() {
+    let project = tempfile::tempdir().unwrap();
+    fs::write(project.path().join("a.py"), "def f(a, b):\n    return a < b\n").unwrap();
+    let turns = [
+        call("read", r#"{"path": "a.py", "start": 2}"#),
+        call("run", r#"{"command": "touch elsewhere"}"#),
+        call("edit", r#"{"path": "a.py", "search": "return a < b", "replace": "return a <= b"}"#),
+        call("run", r#"{"command": "grep -q '<=' a.py"}"#),
+        text("Done."),
+    ];
+    let world = World { micro: Some("grep -q '<=' a.py"), ..World::new(turns) };
+    let ran = world.window(1_024).run_with(Arc::new(Toolbox::builtin()), project.path());
+    assert!(
+        ran.trace().ends_with("calling:edit called:edit:ok turn4 calling:run called:run:ok turn5 done:finished"),
+        "{}",
+        ran.trace()
+    );
+    assert!(ran.trace().contains("turn2 called:run:denied") && !project.path().join("elsewhere").exists(), "{}", ran.trace());
+
+    let offered = |turn: usize| ran.requests[turn].tools.iter().map(|card| card.name.as_str()).collect::<Vec<_>>();
+    assert_eq!(offered(0), ["read", "search", "run"], "nothing was shown that could be edited");
+    assert_eq!(offered(1), ["read", "search", "edit", "run"]);
+    let held =
+        |turn: usize, tool: usize, name: &str| ran.requests[turn].tools[tool].parameters["properties"][name]["enum"].clone();
+    assert_eq!(held(0, 0, "path"), json!(["a.py"]));
+    assert_eq!(held(1, 2, "search"), json!(["return a < b"]), "the line that was not shown is left out");
+    assert_eq!(held(3, 2, "search"), json!(["return a <= b"]), "what it wrote itself it knows");
+    assert_eq!(held(0, 2, "command"), json!(["grep -q '<=' a.py"]));
 }

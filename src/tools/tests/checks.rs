@@ -16,6 +16,8 @@ struct Written {
     description: String,
     #[serde(rename = "parameters")]
     _parameters: String,
+    #[serde(rename = "micro")]
+    _micro: Option<String>,
     /// Raw arguments that must pass.
     accepts: Vec<String>,
     rejects: Vec<String>,
@@ -60,6 +62,20 @@ fn a_mode_offers_its_tools_in_a_fixed_order() {
     assert_eq!(names(Mode::Chat), ["read", "search", "symbols", "edit", "write", "run"]);
     assert_eq!(names(Mode::Fix), names(Mode::Chat));
     assert_eq!(names(Mode::Review), ["read", "search", "symbols"]);
+    assert_eq!(names(Mode::Micro), ["read", "search", "edit", "run"]);
+}
+
+#[test]
+fn what_a_micro_model_is_held_to_is_a_part_of_what_the_tools_take() {
+    for card in Toolbox::builtin().cards(Mode::Micro) {
+        let whole = Toolbox::builtin().cards(Mode::CommandLine).into_iter().find(|c| c.name == card.name).unwrap();
+        let names = |card: &crate::protocol::turn::ToolCard| card.parameters["properties"].as_object().unwrap().clone();
+        for (name, schema) in names(&card) {
+            assert_eq!(schema["type"], names(&whole)[&name]["type"], "{} {name}", card.name);
+        }
+        let required = |card: &crate::protocol::turn::ToolCard| card.parameters["required"].as_array().unwrap().clone();
+        assert!(required(&whole).iter().all(|name| required(&card).contains(name)), "{}", card.name);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `read`, `search` and `symbols`.
 
 use crate::tools::tests::Shop;
+use crate::tools::{Mode, Sizes};
 use serde_json::json;
 use std::fs;
 
@@ -39,6 +40,24 @@ fn a_long_line_is_clipped_visibly() {
     let mut shop = Shop::new(&[("min.js", &"x".repeat(5_000))]);
     assert!(shop.ok("read", json!({"path":"min.js"})).contains("… [3000 characters more]"));
     assert_eq!(shop.fails("write", json!({"path":"min.js","content":"y"})).0, "exists", "not read whole");
+}
+
+#[test]
+fn a_micro_model_is_shown_little_and_how_to_go_on() {
+    let text: String = (1..=40).map(|i| format!("number {i}\n")).collect();
+    let mut shop = Shop::new(&[("long", &text), ("wide", &"words and more of them\n".repeat(19))]);
+    shop.bench.sizes = Sizes::of(Mode::Micro);
+    let part = shop.ok("read", json!({"path":"long"}));
+    assert!(
+        part.starts_with("long lines 1-20 of 40\nnumber 1\n") && part.ends_with("[cut here: read on with start 21]"),
+        "{part}"
+    );
+    assert!(shop.ok("read", json!({"path":"long","start":21})).ends_with("number 40\n"));
+    let found = shop.ok("search", json!({"pattern":"number"}));
+    assert!(found.starts_with("40 matching lines in 1 of 2 files\nlong\n1: number 1\n"), "{found}");
+    assert!(found.lines().count() <= 9 && found.contains("[5 of 40 shown"), "{found}");
+    let ran = shop.ok("run", json!({"command":"cat wide"}));
+    assert!(ran.len() < 300 && ran.contains("bytes cut]") && !ran.contains("logs"), "{ran}");
 }
 
 #[test]
