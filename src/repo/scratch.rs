@@ -155,6 +155,10 @@ impl Workspace {
         Ok(Store::open(&self.store_dir())?)
     }
 
+    pub fn placement(&self) -> Placement {
+        self.placement
+    }
+
     /// The root of the user's tree.
     pub fn source(&self) -> &Path {
         &self.source
@@ -174,13 +178,17 @@ impl Workspace {
             let placed = BTreeSet::new();
             return Ok(Tree { root: self.source.clone(), inside: self.inside.clone(), placement: self.placement, placed });
         }
+        self.copy(&format!("attempt-{number}"))
+    }
+
+    /// Gives a fresh copy in the start state, whatever the placement. No two of one name at the same time.
+    pub fn copy(&self, name: &str) -> Result<Tree, ScratchError> {
         // The last component keeps its name: some projects call themselves after their directory.
-        let name = self.source.file_name().unwrap_or("project".as_ref());
-        let root = self.shelf.dir.join(format!("attempt-{number}")).join(name);
+        let root = self.shelf.dir.join(name).join(self.source.file_name().unwrap_or("project".as_ref()));
         let io = |source| ScratchError::Io { path: root.clone(), source };
         fs::create_dir_all(root.join(&self.inside)).map_err(io)?;
         let root = root.canonicalize().map_err(io)?;
-        let mut tree = Tree { root, inside: self.inside.clone(), placement: self.placement, placed: BTreeSet::new() };
+        let mut tree = Tree { root, inside: self.inside.clone(), placement: Placement::Apart, placed: BTreeSet::new() };
         let store = self.store()?;
         for (path, entry) in &self.start {
             let bytes = match read(&self.source, path) {
