@@ -29,7 +29,7 @@ fn help_is_an_answer_and_misuse_is_not() {
         &[][..],
         &["nosuch"],
         &["fix"],
-        &["fix", "--issue", "x", "--strategy", "repair"],
+        &["fix", "--issue", "x", "--strategy", "nosuch"],
         &["run", "x", "--output", "pdf"],
         &["doctor", "-c", "modle=1"],
         &["tool", "nosuch"],

@@ -104,7 +104,13 @@ fn breaking() -> Vec<Value> {
 fn check_shape(result: &Value) -> &str {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let order = ["status", "summary", "patch", "files", "test", "attempts", "steps", "tokens", "seconds", "session"];
-    assert_eq!(keys(result), order);
+    let (told, ranked) = (keys(result), &result["ranked"]);
+    assert_eq!(told[..order.len()], order);
+    if told.len() > order.len() {
+        assert_eq!(told[order.len()..], ["ranked"]);
+        let order = ["suspects", "candidates", "tried", "tests", "rank", "rivals", "scored", "order"];
+        assert_eq!(keys(ranked), order, "{result}");
+    }
     assert!(["status", "summary", "patch", "session"].iter().all(|key| result[*key].is_string()), "{result}");
     assert!(result["files"].as_array().unwrap().iter().all(Value::is_string), "{result}");
     assert!(result["attempts"].is_u64() && result["steps"].is_u64() && result["seconds"].is_f64(), "{result}");
@@ -276,6 +282,43 @@ fn in_place_the_tree_ends_fixed_or_as_it_was() {
     let ended = fix(&machine, JAVASCRIPT.issue, &["--replay", &JAVASCRIPT.recording(), "--in-place"]);
     assert_eq!((check_shape(&ended.json()), ended.code), ("fixed", Some(0)), "{ended:?}");
     before.check(&machine.project(), &[JAVASCRIPT.file]);
+}
+
+/// A project of one source whose test reads it: no interpreter is needed.
+fn shelf() -> Machine {
+    let machine = Machine::new();
+    machine.git(&["init", "-q"]);
+    machine.file("shelf.py", "def fits(books, width):\n    return sum(books) < width\n");
+    machine.file("check.sh", "grep -q 'sum(books) <= width' shelf.py\n");
+    machine.git(&["add", "-A"]);
+    machine.git(&["commit", "-qm", "first"]);
+    machine
+}
+
+#[test]
+fn a_small_change_that_the_issue_names_needs_no_turn_of_a_model() {
+    let machine = shelf();
+    let before = Moment::of(&machine.project());
+    let nothing: [Value; 0] = [];
+    let silent = machine.replay(&nothing);
+    for strategy in ["auto", "repair"] {
+        let more = ["--test", "sh check.sh", "--replay", &silent, "--strategy", strategy, "--output", "patch"];
+        let ended = fix(&machine, "fits() says `<` where `<=` is right", &more);
+        assert_eq!(ended.code, Some(0), "{strategy}: {ended:?}");
+        assert!(
+            ended.out.ends_with("-    return sum(books) < width\n+    return sum(books) <= width\n"),
+            "{strategy}: {}",
+            ended.out
+        );
+        assert!(ended.err.contains("shelf.py:2 `<` -> `<=` passes"), "{strategy}: {}", ended.err);
+        before.check(&machine.project(), &[]);
+    }
+    let more = ["--test", "sh check.sh", "--replay", &silent, "--strategy", "repair"];
+    let result = fix(&machine, "fits() says `<` where `<=` is right", &more).json();
+    assert_eq!((check_shape(&result), &result["ranked"]["order"], &result["attempts"]), ("fixed", &json!("words"), &json!(0)));
+    before.check(&machine.project(), &["shelf.py"]);
+    let log = machine.path("home/state/sessions").join(format!("{}.jsonl", result["session"].as_str().unwrap()));
+    assert!(std::fs::read_to_string(log).unwrap().contains("shelf.py:2 `<` -> `<=` passes"), "what was tried is in the session");
 }
 
 #[test]

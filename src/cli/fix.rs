@@ -11,6 +11,7 @@ use crate::headless::{Recorder, Subject};
 use crate::models::bundled;
 use crate::protocol::exit::Exit;
 use crate::protocol::message::Message;
+use crate::repair;
 use crate::units::Bytes;
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -28,7 +29,10 @@ pub struct Fix {
     /// How to go about it
     #[arg(long, value_name = "NAME", default_value = "auto")]
     strategy: Strategy,
-    /// How often to try, each time from the start with the lesson of the last one
+    /// In which order repair tries changes: for measurements
+    #[arg(long, value_name = "NAME", default_value = "ranked", hide = true)]
+    order: Order,
+    /// How often the loop tries, each time from the start with the lesson of the last one
     #[arg(long, value_name = "N")]
     attempts: Option<u32>,
     #[command(flatten)]
@@ -52,10 +56,39 @@ pub struct Fix {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Strategy {
-    /// What suits the model; the loop, in this version
+    /// First repair, where it is cheap, then loop
     Auto,
     /// The model looks, edits and tests step by step
     Loop,
+    /// Small changes of suspected lines are tried, in the order in which the model finds them likely
+    Repair,
+}
+
+impl From<Strategy> for fix::Strategy {
+    fn from(strategy: Strategy) -> Self {
+        match strategy {
+            Strategy::Auto => Self::Auto,
+            Strategy::Loop => Self::Loop,
+            Strategy::Repair => Self::Repair,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Order {
+    Ranked,
+    Modelless,
+    Blind,
+}
+
+impl From<Order> for repair::order::Order {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Ranked => Self::Ranked,
+            Order::Modelless => Self::Modelless,
+            Order::Blind => Self::Blind(1),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -81,8 +114,6 @@ impl From<Output> for fix::Output {
 impl Fix {
     /// Fixes the issue; the exit code is the result's.
     pub fn run(self, globals: Globals) -> Result<Exit, Failure> {
-        // Both names of the strategy mean the one that there is.
-        let (Strategy::Auto | Strategy::Loop) = self.strategy;
         let ground = globals.ground(self.costs.and([
             KeyFlag::text("--test", "fix.test", self.test),
             KeyFlag::number("--attempts", "fix.attempts", self.attempts),
@@ -103,6 +134,8 @@ impl Fix {
             issue: issue.text,
             issue_ref: issue.reference,
             test: settings.fix.test.clone(),
+            strategy: self.strategy.into(),
+            order: self.order.into(),
             attempts: settings.fix.attempts,
             limits: boot::limits(settings),
             in_place: self.in_place,

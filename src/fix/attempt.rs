@@ -11,7 +11,7 @@ use crate::path::Root;
 use crate::prompts::{self, Allowance, FixLesson, FixOpening, Purpose, TestOutcome};
 use crate::protocol::event::{Event, Outcome};
 use crate::protocol::message::Message;
-use crate::protocol::turn::{EngineInfo, Profile};
+use crate::protocol::turn::{EngineInfo, Profile, Reply, ScoreRequest, Scores, TurnRequest};
 use crate::repo::git::FileChange;
 use crate::repo::scratch::Workspace;
 use crate::tools::Mode;
@@ -29,6 +29,9 @@ pub enum Told<'a> {
 /// Where it goes.
 pub type Sink<'a> = &'a mut (dyn FnMut(Told<'_>) + Send);
 
+/// How likely texts are, where that can be known; an error is told as a line.
+pub type Scored = Result<Option<Scores>, String>;
+
 /// Whoever does the work between two test runs.
 pub trait Work {
     /// Makes the model ready and says what it is.
@@ -36,6 +39,17 @@ pub trait Work {
 
     /// Works on a task to its end.
     fn work<'a>(&'a mut self, task: Task, sink: Sink<'a>) -> Pending<'a, Report>;
+
+    /// Says how likely texts are as the model's answer. `None`: this engine does not show it.
+    fn score<'a>(&'a mut self, request: &'a ScoreRequest, stop: &'a CancellationToken, sink: Sink<'a>) -> Pending<'a, Scored>;
+
+    /// Has the model say something once, outside of the loop.
+    fn turn<'a>(
+        &'a mut self,
+        request: &'a TurnRequest,
+        stop: &'a CancellationToken,
+        sink: Sink<'a>,
+    ) -> Pending<'a, Result<Reply, String>>;
 
     /// What stops it.
     fn cancel(&self) -> CancellationToken;
@@ -46,6 +60,25 @@ impl Work for Agent {
         Box::pin(async move {
             let mut forward = |delta| sink(Told::Event(&Event::Delta(delta)));
             self.engine.ready(&mut forward, &self.cancel).await.map_err(|error| error.told())
+        })
+    }
+
+    fn score<'a>(&'a mut self, request: &'a ScoreRequest, stop: &'a CancellationToken, sink: Sink<'a>) -> Pending<'a, Scored> {
+        Box::pin(async move {
+            let mut forward = |delta| sink(Told::Event(&Event::Delta(delta)));
+            self.engine.score(request, &mut forward, stop).await.map_err(|error| error.told())
+        })
+    }
+
+    fn turn<'a>(
+        &'a mut self,
+        request: &'a TurnRequest,
+        stop: &'a CancellationToken,
+        sink: Sink<'a>,
+    ) -> Pending<'a, Result<Reply, String>> {
+        Box::pin(async move {
+            let mut forward = |delta| sink(Told::Event(&Event::Delta(delta)));
+            self.engine.turn(request, &mut forward, stop).await.map_err(|error| error.told())
         })
     }
 

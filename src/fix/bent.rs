@@ -3,9 +3,12 @@
 //! A test is known by the customs of some language: its file's name, or the end of a Rust source. What says which tests run (a
 //! Makefile, a manifest) counts with them. A change to any of these is no offence, it only proves nothing by itself.
 
+use crate::path::Root;
+use crate::repair::Passage;
 use crate::repo::git::{Entry, FileChange};
 use crate::repo::scratch::{ScratchError, Workspace};
 use crate::repo::tests_of::is_test;
+use std::fs;
 
 /// Whether a file says which tests a command runs, or how.
 fn chooses_tests(path: &str) -> bool {
@@ -50,6 +53,21 @@ pub fn bent_tests(workspace: &Workspace, changes: &[FileChange]) -> Result<Vec<F
     Ok(bent)
 }
 
+/// Keeps of passages what is no test and does not choose any: a fault is not mended there. Reads the Rust sources among them.
+pub fn apart_from_tests(root: &Root, passages: Vec<Passage>) -> Vec<Passage> {
+    let mut kept = passages;
+    kept.retain_mut(|passage| {
+        let path = passage.path.as_str();
+        if path.ends_with(".rs") {
+            let source = fs::read_to_string(root.join(&passage.path)).unwrap_or_default();
+            let lines = source[..tests_in(&source)].lines().count();
+            passage.lines.truncate((lines + 1).saturating_sub(passage.first));
+        }
+        !passage.lines.is_empty() && !is_test(path) && !chooses_tests(path)
+    });
+    kept
+}
+
 /// The new source above the old tests. `None` where there were none, or they are the same.
 fn with_old_tests(before: &str, after: &str) -> Option<String> {
     let (old, new) = (tests_in(before), tests_in(after));
@@ -65,7 +83,10 @@ fn tests_in(source: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::fix::bent::{chooses_tests, with_old_tests};
+    use crate::fix::bent::{apart_from_tests, chooses_tests, with_old_tests};
+    use crate::path::Root;
+    use crate::repair::Passage;
+    use crate::repo::syntax::Language;
 
     #[test]
     fn what_chooses_tests_is_known_by_its_name() {
@@ -75,6 +96,29 @@ mod tests {
         for path in ["src/Makefile.am.rs", "package-lock.json", "config.js"] {
             assert!(!chooses_tests(path), "{path}");
         }
+    }
+
+    #[test]
+    fn no_test_is_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        std::fs::write(dir.path().join("lib.rs"), "fn f() {}\n\n#[cfg(test)]\nmod tests {\n    fn g() {}\n}\n").unwrap();
+        let passage = |path: &str, first, lines: &[&str]| Passage {
+            path: root.parse(path).unwrap(),
+            language: Language::Rust,
+            first,
+            lines: lines.iter().map(|&line| line.into()).collect(),
+        };
+        let all = vec![
+            passage("lib.rs", 1, &["fn f() {}", "", "#[cfg(test)]", "mod tests {"]),
+            passage("lib.rs", 5, &["    fn g() {}"]),
+            passage("tests/it.rs", 1, &["fn h() {}"]),
+            passage("noxfile.py", 1, &["import nox"]),
+            passage("other.rs", 2, &["x"]),
+        ];
+        let kept = [passage("lib.rs", 1, &["fn f() {}"]), all[4].clone()];
+        std::fs::write(dir.path().join("other.rs"), "a\nx\n").unwrap();
+        assert_eq!(apart_from_tests(&root, all), kept);
     }
 
     #[test]

@@ -21,15 +21,17 @@ pub struct TestJob {
     pub dir: PathBuf,
     pub command: String,
     pub limit: Duration,
+    /// What its log is called: runs at the same time have one each.
+    pub log: String,
     pub cancel: CancellationToken,
 }
 
 /// A future that borrows its maker, for the thread that it was made on.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// Runs test commands. A cancelled run may end with any code: the caller asks its token.
+/// Runs test commands, several at once if asked. A cancelled run may end with any code: the caller asks its token.
 pub trait Tests {
-    fn run(&mut self, job: TestJob) -> Pending<'_, Result<TestRun, SpawnError>>;
+    fn run(&self, job: TestJob) -> Pending<'_, Result<TestRun, SpawnError>>;
 }
 
 /// Runs them for real, whole logs below `logs`.
@@ -41,8 +43,8 @@ pub struct Shell {
 const KEPT: usize = 64 << 10;
 
 impl Tests for Shell {
-    fn run(&mut self, job: TestJob) -> Pending<'_, Result<TestRun, SpawnError>> {
-        let log = self.logs.join("test.log");
+    fn run(&self, job: TestJob) -> Pending<'_, Result<TestRun, SpawnError>> {
+        let log = self.logs.join(format!("{}.log", job.log));
         // On a thread of its own: the runtime must stay free to hear an interrupt.
         let running = tokio::task::spawn_blocking(move || run_test(job, log));
         Box::pin(async { running.await.expect("a test run does not panic") })
@@ -50,7 +52,7 @@ impl Tests for Shell {
 }
 
 fn run_test(job: TestJob, log: PathBuf) -> Result<TestRun, SpawnError> {
-    let TestJob { dir, command, limit, cancel } = job;
+    let TestJob { dir, command, limit, cancel, .. } = job;
     let command = Command { line: Line::Shell(command), dir, env: Vec::new(), limit, keep: KEPT, log: Some(log) };
     let done = run(&command, &cancel)?;
     let mut output = done.output.text();
@@ -78,7 +80,7 @@ mod tests {
     #[tokio::test]
     async fn codes_are_those_of_a_shell() {
         let held = tempfile::tempdir().unwrap();
-        let mut shell = Shell { logs: held.path().join("logs") };
+        let shell = Shell { logs: held.path().join("logs") };
         for (command, limit, code, output) in [
             ("echo red; exit 3", 60_000, 3, "red\n"),
             ("true", 60_000, 0, ""),
@@ -86,7 +88,8 @@ mod tests {
             ("echo slow; sleep 60", 300, 124, "slow\n\n[ended after 300ms]"),
         ] {
             let cancel = CancellationToken::new();
-            let job = TestJob { dir: held.path().into(), command: command.into(), limit: Duration::from_millis(limit), cancel };
+            let (dir, limit, log) = (held.path().into(), Duration::from_millis(limit), "test".into());
+            let job = TestJob { dir, command: command.into(), limit, log, cancel };
             let run = shell.run(job).await.unwrap();
             assert_eq!((run.code, run.output.as_str()), (code, output), "{command}");
         }

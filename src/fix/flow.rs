@@ -1,6 +1,5 @@
-//! The order of things in a fix: see it fail, let it be worked on, see again, judge, keep or drop.
+//! The order of things in a fix: see it fail, try the likeliest changes, let it be worked on, see again, judge, keep or drop.
 
-use crate::agent::Report;
 use crate::agent::limits::{Cost, Limits, Spent};
 use crate::fix::attempt::{Setting, Sink, Told, Work, learn, task};
 use crate::fix::bent::bent_tests;
@@ -8,8 +7,9 @@ use crate::fix::checks::{TestJob, TestRun, Tests, succeeds};
 use crate::fix::detect::detect;
 use crate::fix::keep::{self, Side};
 use crate::fix::output::{Output, Status, TestReport, chain, commit_message};
-use crate::fix::verdict::{Evidence, Verdict, judge};
-use crate::fix::{FixError, Wish};
+use crate::fix::ranked::report::Report;
+use crate::fix::verdict::{Evidence, Rivalled, Verdict, judge};
+use crate::fix::{FixError, Strategy, Wish};
 use crate::hint::Hint;
 use crate::prompts::{FixLesson, FixOpening, TestOutcome};
 use crate::protocol::event::{Event, Outcome};
@@ -27,11 +27,13 @@ const TEST_LIMIT: Duration = Duration::from_secs(1_800);
 const LAST_WORD: Duration = Duration::from_secs(120);
 
 /// What was spent.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub attempts: u32,
     pub steps: u32,
     pub tokens: Spent,
+    /// What ranked repair did, where it tried anything.
+    pub ranked: Option<Report>,
 }
 
 /// How a fix ended, before it is put into words.
@@ -48,7 +50,7 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    fn new(status: Status, exit: Exit, reason: impl Into<String>) -> Self {
+    pub fn new(status: Status, exit: Exit, reason: impl Into<String>) -> Self {
         let (said, patch) = (String::new(), String::new());
         Self { status, exit, reason: reason.into(), said, patch, files: Vec::new(), test: None }
     }
@@ -60,14 +62,14 @@ impl Ending {
         Self::new(Status::Error, error.exit(), reason)
     }
 
-    fn interrupted() -> Self {
+    pub fn interrupted() -> Self {
         Self::new(Status::Error, Exit::Interrupted, "interrupted")
     }
 }
 
 pub(crate) struct Flow<'a> {
     pub work: &'a mut dyn Work,
-    pub tests: &'a mut dyn Tests,
+    pub tests: &'a dyn Tests,
     pub wish: Wish<'a>,
     pub sink: Sink<'a>,
     pub started: Instant,
@@ -75,17 +77,18 @@ pub(crate) struct Flow<'a> {
 }
 
 /// The test command and how it ended on the start state.
-struct Before {
-    command: String,
-    run: TestRun,
+pub(crate) struct Before {
+    pub command: String,
+    pub run: TestRun,
+    pub took: Duration,
 }
 
 /// What an attempt came to.
-struct Tried {
+pub(crate) struct Tried {
     outcome: Outcome,
     changes: Vec<FileChange>,
     after: Option<TestRun>,
-    verdict: Verdict,
+    pub verdict: Verdict,
 }
 
 impl Flow<'_> {
@@ -109,6 +112,14 @@ impl Flow<'_> {
         let mut tree = workspace.attempt(1)?;
         let before = self.see_it_fail(&tree.project()).await?;
         workspace.settle(&tree)?;
+        if options.strategy != Strategy::Loop {
+            if let Some(ending) = self.ranked((&workspace, &tree), &info, before.as_ref()).await? {
+                return Ok(ending);
+            }
+            if !options.in_place {
+                workspace.settle(&tree)?;
+            }
+        }
         let mut lesson = None;
         loop {
             if self.work.cancel().is_cancelled() {
@@ -148,18 +159,19 @@ impl Flow<'_> {
             }
         };
         let limit = self.left().time.unwrap_or(TEST_LIMIT).min(TEST_LIMIT);
+        let begun = Instant::now();
         let run = self.test(project, &command, limit).await?;
         self.say(format!("before: `{command}` ends with {}", run.code));
-        Ok(Some(Before { command, run }))
+        Ok(Some(Before { command, run, took: begun.elapsed() }))
     }
 
     async fn test(&mut self, project: &Path, command: &str, limit: Duration) -> Result<TestRun, FixError> {
-        let job = TestJob { dir: project.to_owned(), command: command.to_owned(), limit, cancel: self.work.cancel() };
-        Ok(self.tests.run(job).await?)
+        let (dir, command, log) = (project.to_owned(), command.to_owned(), "test".into());
+        Ok(self.tests.run(TestJob { dir, command, limit, log, cancel: self.work.cancel() }).await?)
     }
 
     /// What of the limits is left.
-    fn left(&self) -> Limits {
+    pub(crate) fn left(&self) -> Limits {
         let limits = self.wish.options.limits;
         let worked = self.tally.tokens.prefilled + self.tally.tokens.generated;
         Limits {
@@ -169,7 +181,7 @@ impl Flow<'_> {
         }
     }
 
-    /// Lets the loop work on the tree, and looks at what it did.
+    /// Lets the loop work on the tree, and judges what it did.
     async fn attempt(
         &mut self,
         workspace: &Workspace,
@@ -187,9 +199,21 @@ impl Flow<'_> {
         let task = task(setting, &opening)?;
         (self.sink)(Told::Opening(&task.opening));
         let report = self.work.work(task, self.sink).await;
-        self.count(&report);
+        self.tally.steps += report.steps;
+        self.count(report.tokens);
+        self.examine((workspace, tree), before, report.outcome, Rivalled::No).await
+    }
+
+    /// Looks at what was done to a tree, runs the tests there, and judges.
+    pub(crate) async fn examine(
+        &mut self,
+        (workspace, tree): (&Workspace, &Tree),
+        before: Option<&Before>,
+        outcome: Outcome,
+        rivalled: Rivalled,
+    ) -> Result<Tried, FixError> {
         let changes = workspace.changes(tree)?;
-        let mut tried = Tried { outcome: report.outcome, changes, after: None, verdict: Verdict::Unfixed("nothing was changed") };
+        let mut tried = Tried { outcome, changes, after: None, verdict: Verdict::Unfixed("nothing was changed") };
         let stopped = matches!(tried.outcome, Outcome::Interrupted | Outcome::Engine { .. } | Outcome::Denied { .. });
         if stopped || tried.changes.is_empty() || self.work.cancel().is_cancelled() {
             return Ok(tried);
@@ -209,6 +233,7 @@ impl Flow<'_> {
             old_tests,
             changed: tried.changes.len(),
             tests: tried.changes.iter().filter(|change| is_test(&change.path)).count(),
+            rivalled,
         });
         Ok(tried)
     }
@@ -240,17 +265,16 @@ impl Flow<'_> {
         Ok(Some(if back.is_ok() { code } else { 1 }))
     }
 
-    fn count(&mut self, report: &Report) {
-        let (all, new) = (&mut self.tally.tokens, report.tokens);
+    pub(crate) fn count(&mut self, new: Spent) {
+        let all = &mut self.tally.tokens;
         all.prompt += new.prompt;
         all.prefilled += new.prefilled;
         all.reused += new.reused;
         all.generated += new.generated;
-        self.tally.steps += report.steps;
     }
 
     /// Decides whether this attempt was the last, and how the fix ends then.
-    fn end(
+    pub(crate) fn end(
         &mut self,
         workspace: &Workspace,
         tree: &Tree,
@@ -294,7 +318,7 @@ impl Flow<'_> {
         Ok(Some(ending))
     }
 
-    fn over_budget(&self) -> Option<String> {
+    pub(crate) fn over_budget(&self) -> Option<String> {
         let cost = Cost { steps: self.tally.steps, elapsed: self.started.elapsed(), tokens: self.tally.tokens };
         self.wish.options.limits.reached(&cost)
     }
@@ -350,7 +374,7 @@ impl Flow<'_> {
 
     /// Takes a result back out of the user's tree. A copy needs nothing: it goes as a whole. In place it may hold what the user
     /// did meanwhile, so it is written down before.
-    fn drop_result(&mut self, workspace: &Workspace, tree: &Tree) {
+    pub(crate) fn drop_result(&mut self, workspace: &Workspace, tree: &Tree) {
         if self.wish.options.in_place
             && let Ok(changes) = workspace.changes(tree)
             && !changes.is_empty()
@@ -363,7 +387,7 @@ impl Flow<'_> {
         }
     }
 
-    fn say(&mut self, text: String) {
+    pub(crate) fn say(&mut self, text: String) {
         (self.sink)(Told::Event(&Event::Delta(Delta::Notice { text })));
     }
 }

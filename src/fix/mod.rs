@@ -1,7 +1,7 @@
 //! One shot: an issue in, a verified patch out.
 //!
 //! Knows the agent's handle, prompts and the repository; neither engines nor tools. The order is always: see the test command
-//! fail, let the loop work on a copy, see the command again, judge, and only then touch the user's tree.
+//! fail, try small changes or let the loop work, on copies, see the command again, judge, and only then touch the user's tree.
 
 pub mod attempt;
 mod bent;
@@ -11,6 +11,7 @@ mod flow;
 pub mod issue;
 pub mod keep;
 pub mod output;
+mod ranked;
 #[cfg(test)]
 mod tests;
 pub mod verdict;
@@ -18,9 +19,11 @@ pub mod verdict;
 pub use crate::fix::attempt::Told;
 pub use crate::fix::issue::{IssueText, resolve_issue};
 pub use crate::fix::output::{FixResult, Output, Status, TestReport};
+pub use crate::fix::ranked::report::Report as RankedReport;
 
 use crate::agent::limits::Limits;
 use crate::agent::{Agent, Generation};
+use crate::edit::apply::ApplyError;
 use crate::fix::attempt::{Sink, Work};
 use crate::fix::checks::{Shell, Tests};
 use crate::fix::flow::{Ending, Flow, Tally};
@@ -28,12 +31,27 @@ use crate::hint::Hint;
 use crate::path::{PathError, Places};
 use crate::protocol::event::Event;
 use crate::protocol::exit::Exit;
+use crate::repair::order::Order;
 use crate::repo::git::GitError;
 use crate::repo::scratch::ScratchError;
 use crate::sandbox::process::SpawnError;
 use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
+
+/// How a fix is gone about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Ranked repair where it is cheap, then the loop.
+    ///
+    /// Cheap: at most 8 tries, in a twentieth of the time and of the tokens that the person allows. Several changes that pass
+    /// the tests, and that the issue does not tell apart, are left to the loop. A micro model is made for ranked repair: it
+    /// may take all that is left, and its choice among several stands, unverified.
+    Auto,
+    Loop,
+    /// Ranked repair alone.
+    Repair,
+}
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
@@ -45,7 +63,10 @@ pub struct FixOptions {
     pub issue_ref: Option<String>,
     /// The test command; detected when absent.
     pub test: Option<String>,
-    /// At least one is made.
+    pub strategy: Strategy,
+    /// In which order ranked repair tries.
+    pub order: Order,
+    /// Of the loop; at least one is made where it comes to that.
     pub attempts: u32,
     /// For all attempts together.
     pub limits: Limits,
@@ -82,6 +103,8 @@ pub enum FixError {
     Path(#[from] PathError),
     #[error(transparent)]
     Scratch(#[from] ScratchError),
+    #[error("cannot try a change in a copy")]
+    Trial(#[source] ApplyError),
     #[error("cannot run the test command")]
     Tests(#[from] SpawnError),
 }
@@ -131,8 +154,8 @@ impl Hint for FixError {
 /// The user's tree changes only when the result is kept; with `in_place` it is the place of work and is put back otherwise. The
 /// last thing that `sink` is told is `Event::Done` with what the whole came to; those before it are the attempts'.
 pub async fn fix(agent: &mut Agent, options: &FixOptions, places: &Places, sink: Sink<'_>) -> FixResult {
-    let mut shell = Shell { logs: places.state.join("logs").join(&options.session) };
-    run(agent, &mut shell, Wish { options, places }, sink).await
+    let shell = Shell { logs: places.state.join("logs").join(&options.session) };
+    run(agent, &shell, Wish { options, places }, sink).await
 }
 
 /// What is wanted, and where the program keeps its own.
@@ -143,7 +166,7 @@ pub(crate) struct Wish<'a> {
 }
 
 /// Fixes with any worker and any runner of tests.
-pub(crate) async fn run(work: &mut dyn Work, tests: &mut dyn Tests, wish: Wish<'_>, sink: Sink<'_>) -> FixResult {
+pub(crate) async fn run(work: &mut dyn Work, tests: &dyn Tests, wish: Wish<'_>, sink: Sink<'_>) -> FixResult {
     let started = Instant::now();
     let mut flow = Flow { work, tests, wish, sink, started, tally: Tally::default() };
     let ending = flow.go().await.unwrap_or_else(|error| Ending::failed(&error));

@@ -3,6 +3,7 @@
 use crate::agent::limits::Spent;
 use crate::fix::flow::{Ending, Tally};
 use crate::fix::issue::instance;
+use crate::fix::ranked::report::Report;
 use crate::fix::{FixError, FixOptions};
 use crate::protocol::event::Outcome;
 use crate::protocol::exit::Exit;
@@ -70,6 +71,9 @@ pub struct FixResult {
     pub tokens: Spent,
     pub seconds: f64,
     pub session: String,
+    /// What ranked repair did, where it tried anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranked: Option<Report>,
     #[serde(skip)]
     exit: Exit,
     /// What this program has to say of it, without the model's words.
@@ -92,6 +96,7 @@ impl FixResult {
             tokens: tally.tokens,
             seconds: (took.as_secs_f64() * 1e3).round() / 1e3,
             session: session.to_owned(),
+            ranked: tally.ranked.clone(),
             exit: ending.exit,
             reason: ending.reason,
         }
@@ -149,7 +154,8 @@ impl FixResult {
         if let Some(test) = &self.test {
             text.push_str(&format!(": `{}` ended with {} before, {} after", test.command, test.before, test.after));
         }
-        for part in [self.files.join("\n"), self.summary.clone()] {
+        let rivals = self.ranked.as_ref().map(Report::rivals).unwrap_or_default();
+        for part in [self.files.join("\n"), self.summary.clone(), rivals] {
             if !part.is_empty() {
                 text.push_str("\n\n");
                 text.push_str(&part);

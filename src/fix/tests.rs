@@ -2,14 +2,15 @@
 
 use crate::agent::limits::{Limits, Spent};
 use crate::agent::{Generation, Report, Task};
-use crate::fix::attempt::{Sink, Work};
+use crate::fix::attempt::{Scored, Sink, Work};
 use crate::fix::checks::{Pending, Shell};
-use crate::fix::{FixOptions, FixResult, Output, Status, Wish, run};
+use crate::fix::{FixOptions, FixResult, Output, Status, Strategy, Wish, run};
 use crate::path::Places;
 use crate::protocol::event::Outcome;
 use crate::protocol::exit::Exit;
 use crate::protocol::message::Message;
-use crate::protocol::turn::{EngineInfo, Profile, Sampling};
+use crate::protocol::turn::{EngineInfo, Profile, Reply, Sampling, ScoreRequest, Scores, TurnRequest, Usage};
+use crate::repair::order::Order;
 use crate::units::Tokens;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -19,23 +20,45 @@ use std::process::Command;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-type Act<'a> = Box<dyn FnMut(&Path) -> Outcome + 'a>;
+pub(crate) type Act<'a> = Box<dyn FnMut(&Path) -> Outcome + 'a>;
 
 /// Does in each attempt what its script says, and keeps what it was told.
-struct Scripted<'a> {
-    acts: Vec<Act<'a>>,
-    tasks: Vec<Task>,
-    unready: Option<String>,
-    profile: Profile,
-    cancel: CancellationToken,
+#[derive(Default)]
+pub(crate) struct Scripted<'a> {
+    pub acts: Vec<Act<'a>>,
+    pub tasks: Vec<Task>,
+    pub unready: Option<String>,
+    pub profile: Profile,
+    /// Changes that it finds likely, the likeliest first. `None`: it does not say.
+    pub likes: Option<Vec<&'static str>>,
+    /// What it says when it is asked for one turn, last first.
+    pub says: Vec<&'static str>,
+    pub asked: Vec<ScoreRequest>,
+    pub cancel: CancellationToken,
 }
 
 impl Work for Scripted<'_> {
     fn ready<'a>(&'a mut self, _: Sink<'a>) -> Pending<'a, Result<EngineInfo, String>> {
-        let window = Some(Tokens(8_192));
-        let info = EngineInfo { model: "tiny".into(), window, exact: true, thinks: false, profile: self.profile };
+        let (model, window) = ("tiny".into(), Some(Tokens(8_192)));
+        let info = EngineInfo { model, window, exact: true, thinks: false, profile: self.profile };
         let answer = self.unready.clone().map_or(Ok(info), Err);
         Box::pin(async { answer })
+    }
+
+    fn score<'a>(&'a mut self, request: &'a ScoreRequest, _: &'a CancellationToken, _: Sink<'a>) -> Pending<'a, Scored> {
+        let scores = self.likes.as_ref().map(|likes| {
+            let place = |text: &String| likes.iter().position(|liked| text.contains(liked)).unwrap_or(100);
+            let logprobs = request.continuations.iter().map(|text| -(place(text) as f64)).collect();
+            let usage = Usage { prompt: Tokens(30), prefilled: Tokens(20), reused: Tokens(10), ..Usage::default() };
+            Scores { logprobs, usage, scored: Tokens(7) }
+        });
+        self.asked.push(request.clone());
+        Box::pin(async { Ok(scores) })
+    }
+
+    fn turn<'a>(&'a mut self, _: &'a TurnRequest, _: &'a CancellationToken, _: Sink<'a>) -> Pending<'a, Result<Reply, String>> {
+        let text = self.says.pop().unwrap_or("I cannot say.").to_owned();
+        Box::pin(async { Ok(Reply { text, ..Reply::default() }) })
     }
 
     fn work<'a>(&'a mut self, task: Task, _: Sink<'a>) -> Pending<'a, Report> {
@@ -60,16 +83,16 @@ impl Scripted<'_> {
     }
 }
 
-struct World {
-    _held: tempfile::TempDir,
-    places: Places,
-    options: FixOptions,
+pub(crate) struct World {
+    pub held: tempfile::TempDir,
+    pub places: Places,
+    pub options: FixOptions,
 }
 
 const GREEN_AT_42: &str = "test \"$(cat answer.txt)\" = 42 || { echo the answer is $(cat answer.txt); exit 1; }";
 
 /// A repository with an uncommitted edit, whose answer is 41 and should be 42.
-fn world() -> World {
+pub(crate) fn world() -> World {
     let held = tempfile::tempdir().unwrap();
     let base = held.path().canonicalize().unwrap();
     let dir = base.join("shop");
@@ -90,6 +113,8 @@ fn world() -> World {
         issue: "The answer is off by one.".into(),
         issue_ref: None,
         test: Some(GREEN_AT_42.into()),
+        strategy: Strategy::Auto,
+        order: Order::Ranked,
         attempts: 1,
         limits: Limits::default(),
         in_place: false,
@@ -101,10 +126,10 @@ fn world() -> World {
         model: "tiny".into(),
         generation: Generation { sampling: Sampling::default(), max_tokens: Tokens(100), thinking_budget: None, thinking: false },
     };
-    World { _held: held, places, options }
+    World { held, places, options }
 }
 
-fn git(dir: &Path, arguments: &str) -> String {
+pub(crate) fn git(dir: &Path, arguments: &str) -> String {
     let mut command = Command::new("git");
     command.current_dir(dir).env("HOME", "/nonexistent").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
     let done = command.args(arguments.split(' ')).output().unwrap();
@@ -114,14 +139,13 @@ fn git(dir: &Path, arguments: &str) -> String {
 
 impl World {
     async fn fix<'a>(&self, acts: Vec<Act<'a>>) -> (FixResult, Scripted<'a>) {
-        let mut scripted =
-            Scripted { acts, tasks: Vec::new(), unready: None, profile: Profile::Full, cancel: CancellationToken::new() };
+        let mut scripted = Scripted { acts, ..Scripted::default() };
         (self.fix_by(&mut scripted).await, scripted)
     }
 
-    async fn fix_by(&self, scripted: &mut Scripted<'_>) -> FixResult {
-        let mut shell = Shell { logs: self.places.state.clone() };
-        run(scripted, &mut shell, Wish { options: &self.options, places: &self.places }, &mut |_| {}).await
+    pub async fn fix_by(&self, scripted: &mut Scripted<'_>) -> FixResult {
+        let shell = Shell { logs: self.places.state.clone() };
+        run(scripted, &shell, Wish { options: &self.options, places: &self.places }, &mut |_| {}).await
     }
 
     fn answer(&self) -> String {
@@ -129,7 +153,7 @@ impl World {
     }
 
     /// Every byte of the user's directory, git's own included.
-    fn everything(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub fn everything(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut all = BTreeMap::new();
         let mut open = vec![self.options.dir.clone()];
         while let Some(dir) = open.pop() {
@@ -145,7 +169,7 @@ impl World {
     }
 }
 
-fn writes<'a>(edits: &'a [(&'a str, &'a str)]) -> Act<'a> {
+pub(crate) fn writes<'a>(edits: &'a [(&'a str, &'a str)]) -> Act<'a> {
     Box::new(move |root| {
         for (path, text) in edits {
             fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
@@ -388,13 +412,7 @@ async fn a_tree_that_moved_meanwhile_is_not_written() {
 #[tokio::test]
 async fn an_engine_that_cannot_start_is_said_before_any_work() {
     let world = world();
-    let mut scripted = Scripted {
-        acts: vec![],
-        tasks: vec![],
-        unready: Some("cannot load `x`".into()),
-        profile: Profile::Full,
-        cancel: CancellationToken::new(),
-    };
+    let mut scripted = Scripted { unready: Some("cannot load `x`".into()), ..Scripted::default() };
     let result = world.fix_by(&mut scripted).await;
     assert_eq!((result.status, result.exit(), result.summary.as_str()), (Status::Error, Exit::Engine, "cannot load `x`"));
     scripted.cancel.cancel();
@@ -404,8 +422,7 @@ async fn an_engine_that_cannot_start_is_said_before_any_work() {
 #[tokio::test]
 async fn a_micro_model_is_told_the_issue_and_the_test_alone() {
     let world = world();
-    let mut scripted =
-        Scripted { acts: vec![cures()], tasks: vec![], unready: None, profile: Profile::Micro, cancel: CancellationToken::new() };
+    let mut scripted = Scripted { acts: vec![cures()], profile: Profile::Micro, ..Scripted::default() };
     world.fix_by(&mut scripted).await;
     let task = &scripted.tasks[0];
     assert_eq!(task.opening, [Message::User { text: "The answer is off by one.".into() }], "the command is too long to be shown");

@@ -13,6 +13,16 @@ pub struct Evidence {
     pub changed: usize,
     /// How many of them are tests.
     pub tests: usize,
+    /// Whether something else would do as well for all that the tests and the issue say.
+    pub rivalled: Rivalled,
+}
+
+/// Whether a result is the only one of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rivalled {
+    No,
+    /// Another change passes the tests too, and the issue does not tell them apart.
+    Yes,
 }
 
 /// What to say of it.
@@ -27,7 +37,7 @@ pub enum Verdict {
 
 /// Judges an attempt. Only a command that failed before and passes now proves anything, and not if its own tests were bent.
 pub fn judge(evidence: &Evidence) -> Verdict {
-    let Evidence { before, after, old_tests, changed, tests } = evidence;
+    let Evidence { before, after, old_tests, changed, tests, rivalled } = evidence;
     match (before, after) {
         _ if *changed == 0 => Verdict::Unfixed("nothing was changed"),
         (Some(0), Some(0)) => Verdict::Unverified("the tests passed before the change too, so they prove nothing"),
@@ -35,6 +45,9 @@ pub fn judge(evidence: &Evidence) -> Verdict {
         (Some(_), Some(0)) if changed == tests => Verdict::Unverified("the tests pass now, but nothing except tests was changed"),
         (Some(_), Some(0)) if old_tests.is_some_and(|code| code != 0) => {
             Verdict::Unverified("the tests pass now, but with the tests as they were before they still fail")
+        }
+        (Some(_), Some(0)) if *rivalled == Rivalled::Yes => {
+            Verdict::Unverified("different changes pass the tests, so they do not say which is right")
         }
         (Some(_), Some(0)) => Verdict::Fixed,
         (Some(_), _) => Verdict::Unfixed("the tests still fail"),
@@ -44,9 +57,10 @@ pub fn judge(evidence: &Evidence) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::fix::verdict::{Evidence, Verdict, judge};
+    use crate::fix::verdict::{Evidence, Rivalled, Verdict, judge};
 
-    /// `before after old_tests changed tests`, `-` for none, and the first letter of the verdict with its reason's last word.
+    /// `before after old_tests changed tests`, `-` for none, and `rival` where there is one; then the verdict with its reason's
+    /// last word.
     fn check(evidence: &str, expected: &str) {
         let code = |word: &str| word.parse::<i32>().ok();
         let words: Vec<&str> = evidence.split(' ').collect();
@@ -56,6 +70,7 @@ mod tests {
             old_tests: code(words[2]),
             changed: words[3].parse().unwrap(),
             tests: words[4].parse().unwrap(),
+            rivalled: if words.len() > 5 { Rivalled::Yes } else { Rivalled::No },
         });
         let last = |reason: &str| reason.rsplit(' ').next().unwrap_or_default().to_owned();
         let said = match verdict {
@@ -75,6 +90,8 @@ mod tests {
         check("1 0 0 1 1", "unverified changed");
         check("1 1 - 1 0", "unfixed fail");
         check("1 2 - 1 0", "unfixed fail");
+        check("1 0 - 1 0 rival", "unverified right");
+        check("1 1 - 1 0 rival", "unfixed fail");
         check("0 0 - 1 0", "unverified nothing");
         check("0 1 - 1 0", "unfixed now");
         check("- - - 1 0", "unverified run");
