@@ -6,6 +6,7 @@
 pub mod mutate;
 pub mod notation;
 pub mod order;
+pub mod suspects;
 pub mod words;
 
 use crate::path::RepoPath;

@@ -115,7 +115,7 @@ impl<'a> Issue<'a> {
         let line_begins = before.trim_end_matches([' ', '\t']).is_empty() || before.trim_end_matches([' ', '\t']).ends_with('\n');
         if word.is_number() {
             // Neither "1. first" nor "#12".
-            return !(line_begins && after.starts_with(['.', ')'])) && !before.ends_with('#');
+            return !(before.ends_with('#') || line_begins && after.starts_with(['.', ')']));
         }
         if word.is_name() {
             return !ENGLISH.contains(&word.text);
@@ -187,7 +187,7 @@ fn definitions(passage: &Passage) -> Vec<&str> {
     for (at, line) in passage.lines.iter().enumerate() {
         let words = pieces(line);
         let keyword = |word: &&str| ["def", "fn", "func", "function", "class", "struct", "enum"].contains(word);
-        if let Some(place) = words.iter().position(|word| keyword(&word)) {
+        if let Some(place) = words.iter().position(|word| keyword(word)) {
             // Go names the receiver first, in brackets.
             let after = &words[place + 1..];
             let skipped =
