@@ -8,8 +8,11 @@
 
 mod code;
 mod conditions;
+mod grammar;
 mod names;
 mod operators;
+mod roles;
+mod sorts;
 mod tables;
 mod values;
 mod words;

@@ -77,6 +77,16 @@ fn segments<'a>(old: &'a str, new: &'a str) -> (&'a str, &'a str) {
     let rest = cut_old.len().min(cut_new.len()) - before;
     let after = cut_old.iter().rev().zip(cut_new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
     let mut kept = before..cut_old.len() - after;
+    // What comes or goes belongs to what it is written behind, unless it is a word or a `!`.
+    let alone = [&cut_old[kept.clone()], &cut_new[before..cut_new.len() - after]];
+    let moved = if alone[0].is_empty() { alone[1] } else { alone[0] };
+    let first = moved.iter().find(|token| !token.trim().is_empty());
+    let leans_left = alone.iter().any(|side| side.is_empty()) && first.is_some_and(|token| !is_word(token) && *token != "!");
+    let side = if leans_left { Side::Left } else { Side::Right };
+    // `b {` to `b - 1 {` may be read as ` - 1` after `b`, or as `- 1 ` before `{`.
+    if leans_left && kept.start > 0 && moved.last() == Some(&cut_old[kept.start - 1]) {
+        kept = kept.start - 1..kept.end - 1;
+    }
     loop {
         let start: usize = cut_old[..kept.start].iter().map(|token| token.len()).sum();
         let end = old.len() - cut_old[kept.end..].iter().map(|token| token.len()).sum::<usize>();
@@ -84,7 +94,7 @@ fn segments<'a>(old: &'a str, new: &'a str) -> (&'a str, &'a str) {
         if says_enough(old, wrong) && says_enough(new, right) && old.find(wrong) == old.rfind(wrong) {
             return (wrong, right);
         }
-        match widened(&cut_old, &kept) {
+        match widened(&cut_old, &kept, side) {
             Some(wider) => kept = wider,
             // The line ends in blanks, which have no neighbour.
             None => return (wrong, right),
@@ -97,14 +107,22 @@ fn says_enough(line: &str, segment: &str) -> bool {
     segment == segment.trim() && !segment.is_empty() || segment == line && !line.trim().is_empty()
 }
 
+/// On which side a change looks for its neighbour first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
 /// One more token that is not blank: the next one, or the one before where nothing follows, or nothing but a closing bracket
 /// after a word.
-fn widened(tokens: &[&str], kept: &Range<usize>) -> Option<Range<usize>> {
+fn widened(tokens: &[&str], kept: &Range<usize>, first: Side) -> Option<Range<usize>> {
     let filled = |token: &&str| !token.trim().is_empty();
     let right = tokens[kept.end..].iter().position(filled).map(|n| kept.end + n);
     let left = tokens[..kept.start].iter().rposition(filled);
     match (left, right) {
         (Some(left), Some(right)) if CLOSING.contains(&tokens[right]) && is_word(tokens[left]) => Some(left..kept.end),
+        (Some(left), _) if first == Side::Left => Some(left..kept.end),
         (_, Some(right)) => Some(kept.start..right + 1),
         (Some(left), None) => Some(left..kept.end),
         (None, None) => (*kept != (0..tokens.len())).then_some(0..tokens.len()),

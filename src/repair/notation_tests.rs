@@ -42,7 +42,11 @@ fn a_change_names_the_token_that_differs() {
 fn what_comes_or_goes_is_told_with_its_neighbour() {
     check("if done:", "if not done:", "`done` -> `not done`");
     check("    return x", "    x", "`return x` -> `x`");
-    check("let a = b()?;", "let a = b();", "`?;` -> `;`");
+    check("let a = b()?;", "let a = b();", "`)?` -> `)`");
+    check("if a > b {", "if a > b - 1 {", "`b` -> `b - 1`");
+    check("for i := 1; i < len(x); i++ {", "for i := 1; i < len(x)-1; i++ {", "`)` -> `)-1`");
+    check("if !a {", "if a {", "`!a` -> `a`");
+    check("if a {", "if !a {", "`a` -> `!a`");
     check("g(n)", "g(n - 1)", "`n` -> `n - 1`");
     check("g(n - 1)", "g(n)", "`n - 1` -> `n`");
     check("a +b", "a - b", "`+b` -> `- b`");
@@ -52,7 +56,7 @@ fn what_comes_or_goes_is_told_with_its_neighbour() {
 #[test]
 fn what_occurs_twice_is_told_with_its_neighbour() {
     check("if a < b and b < c:", "if a <= b and b < c:", "`< b` -> `<= b`");
-    check("items[i]", "items[i - 1]", "`i]` -> `i - 1]`");
+    check("items[i]", "items[i - 1]", "`[i` -> `[i - 1`");
     check("x = x", "x = y", "`= x` -> `= y`");
     check("a < b <= c", "a > b <= c", "`< b` -> `> b`");
 }

@@ -3,7 +3,7 @@
 //! Errors of the grammar are no obstacle: a passage is a stretch of a file, and the parts of it that parse are enough.
 
 use crate::repair::Passage;
-use crate::repair::mutate::tables::{DEFAULTS, DEFINITIONS, TYPE_FIELDS, NEVER, SIGNATURES, STRINGS, THAWING};
+use crate::repair::mutate::grammar::{DEFAULTS, DEFINITIONS, NEVER, SIGNATURES, STRINGS, THAWING, TYPE_FIELDS};
 use crate::repo::syntax::Language;
 use std::ops::Range;
 use tree_sitter::{Parser, Tree};
@@ -134,12 +134,11 @@ impl<'p> Code<'p> {
         std::iter::successors(Some(self.parent(item)), |&i| Some(self.parent(i))).take_while(|&i| i != 0)
     }
 
-    /// What a text is in is a question of kind, not of its quotes.
     pub fn is_string(&self, item: usize) -> bool {
         STRINGS.contains(&self.kind(item))
     }
 
-    /// Whether the language writes as C does.
+    /// Whether the language is JavaScript, with types or without.
     pub fn is_script(&self) -> bool {
         matches!(self.language, Language::JavaScript | Language::TypeScript | Language::Tsx)
     }
@@ -212,15 +211,13 @@ fn items(tree: &Tree) -> Vec<Item<'_>> {
 fn zone(parent: &Item<'_>, kind: &str, field: Option<&str>) -> Zone {
     let name = field == Some("name") && DEFINITIONS.iter().any(|end| parent.kind.ends_with(end));
     let declared = field == Some("declarator") && parent.kind == "function_declarator";
+    let never = NEVER.contains(&kind) || STRINGS.contains(&kind) || field.is_some_and(|field| TYPE_FIELDS.contains(&field));
+    let default = field.is_some_and(|field| DEFAULTS.contains(&(parent.kind, field)));
     if THAWING.contains(&kind) {
         Zone::Live
-    } else if parent.zone == Zone::Dead || NEVER.contains(&kind) || STRINGS.contains(&kind) {
+    } else if parent.zone == Zone::Dead || never || name || declared {
         Zone::Dead
-    } else if name || declared || field.is_some_and(|field| TYPE_FIELDS.contains(&field)) {
-        Zone::Dead
-    } else if SIGNATURES.contains(&kind) {
-        Zone::Signature
-    } else if parent.zone == Zone::Signature && field.is_none_or(|field| !DEFAULTS.contains(&(parent.kind, field))) {
+    } else if SIGNATURES.contains(&kind) || parent.zone == Zone::Signature && !default {
         Zone::Signature
     } else {
         Zone::Live

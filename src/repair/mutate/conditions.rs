@@ -3,8 +3,9 @@
 use crate::repair::Kind;
 use crate::repair::mutate::Edit;
 use crate::repair::mutate::code::Code;
+use crate::repair::mutate::grammar::{BINARIES, CALLS, SIMPLE};
 use crate::repair::mutate::operators::joined;
-use crate::repair::mutate::tables::{BINARIES, CALLS, QUESTIONS, SIMPLE};
+use crate::repair::mutate::tables::QUESTIONS;
 use crate::repair::mutate::values::callee;
 use crate::repo::syntax::Language;
 
@@ -29,7 +30,8 @@ pub fn edits(code: &Code<'_>, found: &mut Vec<Edit>) {
 fn straightened(code: &Code<'_>, item: usize, found: &mut Vec<Edit>) {
     let mut children = code.children(item);
     let (Some(sign), Some(argument)) = (children.next(), children.next()) else { return };
-    let negation = matches!(code.kind(item), "not_operator" | "unary_expression" | "unary") && matches!(code.text(sign), "!" | "not");
+    let negation =
+        matches!(code.kind(item), "not_operator" | "unary_expression" | "unary") && matches!(code.text(sign), "!" | "not");
     if negation {
         let at = code.items[item].bytes.start..code.items[argument].bytes.start;
         found.push(Edit::remove(code, at, Kind::Negation));
@@ -87,7 +89,7 @@ fn turned(code: &Code<'_>, item: usize, found: &mut Vec<Edit>) {
         || CALLS.contains(&kind)
         || PARENTHESES.contains(&kind)
         || matches!(kind, "macro_invocation" | "await" | "await_expression");
-    if simple && code.text(item).starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '(')) {
+    if simple && code.text(item).starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '(' | '@')) {
         let word = if code.language == Language::Python { "not " } else { "!" };
         found.push(Edit::insert(code.items[item].bytes.start, word, Kind::Negation));
     }
@@ -106,7 +108,13 @@ fn asks(code: &Code<'_>, item: usize) -> bool {
     let value = matches!(code.field(item), Some("value" | "right" | "body"))
         || matches!(
             code.kind(code.parent(item)),
-            "return_statement" | "return_expression" | "argument_list" | "arguments" | "block" | "expression_list" | "list_comprehension"
+            "return_statement"
+                | "return_expression"
+                | "argument_list"
+                | "arguments"
+                | "block"
+                | "expression_list"
+                | "list_comprehension"
         );
     let part = code.child(code.parent(item), "object").is_some() || code.kind(code.parent(item)) == "field_expression";
     value && !part && is_question(name)

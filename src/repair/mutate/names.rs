@@ -3,31 +3,21 @@
 use crate::repair::Kind;
 use crate::repair::mutate::Edit;
 use crate::repair::mutate::code::{Code, Zone};
-use crate::repair::mutate::tables::{
-    ACCESSED, ACCESSES, ASSIGNMENTS, BINARIES, BINDERS, BLOCKS, CALLS, COMPREHENSIONS, FIXED, FUNCTIONS, NO_NAMES, PATTERNS, WORDS,
-};
+use crate::repair::mutate::grammar::{ACCESSES, ASSIGNMENTS, BINARIES};
+use crate::repair::mutate::roles::{Role, holder, receiver, role, sight};
+use crate::repair::mutate::sorts::{Sort, sort};
+use crate::repair::mutate::tables::{FIXED, NO_NAMES};
 use crate::repo::syntax::Language;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// How many other names are tried in one place: those that stand nearest.
-const NEAREST: usize = 8;
+const NEAREST: usize = 6;
 /// How many quoted words that occur nowhere in a passage are tried everywhere in it.
 const UNKNOWN: usize = 6;
 
-/// What a name is there for. A call has a number of arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// A value is read, or read and changed.
-    Value,
-    /// A variable that has a value already gets another.
-    Target,
-    /// A name begins.
-    Binding,
-    Callee(usize),
-    Field,
-    Method(usize),
-}
+/// Names that can stand for each other, with the items that say them.
+type Pool<'c> = BTreeMap<&'c str, Vec<usize>>;
 
 /// The names of a passage.
 pub struct Names<'c> {
@@ -36,6 +26,12 @@ pub struct Names<'c> {
     uses: Vec<(usize, Role)>,
     /// Where each bound name can be seen.
     seen: BTreeMap<&'c str, Vec<Range<usize>>>,
+    /// Names whose value is read.
+    read: BTreeSet<&'c str>,
+    /// What each use of a name says about its value, with where it stands.
+    sorts: BTreeMap<&'c str, Vec<(usize, Sort)>>,
+    /// What a method calls the value that it belongs to, where the language has no word for that.
+    receiver: Option<&'c str>,
     /// Names that are nothing but what members are taken from: modules, as a rule.
     modules: BTreeSet<&'c str>,
     /// Names that the passage defines.
@@ -49,6 +45,9 @@ impl<'c> Names<'c> {
             code,
             uses: Vec::new(),
             seen: BTreeMap::new(),
+            read: BTreeSet::new(),
+            sorts: BTreeMap::new(),
+            receiver: receiver(code),
             modules: BTreeSet::new(),
             defined: BTreeSet::new(),
             said: words(said),
@@ -80,7 +79,18 @@ impl<'c> Names<'c> {
                 self.seen.entry(name).or_default().push(sight(code, item));
             }
         }
+        if let Some(sort) = sort(code, item, role) {
+            self.sorts.entry(name).or_default().push((item, sort));
+        }
+        if role == Role::Value {
+            self.read.insert(name);
+        }
         self.uses.push((item, role));
+    }
+
+    /// Whether a use of the name says that its value is a number.
+    pub fn is_number(&self, name: &str) -> bool {
+        self.sorts.get(name).is_some_and(|sorts| sorts.iter().any(|&(_, sort)| sort == Sort::Number))
     }
 
     /// Whether the passage gives the name a value that can be seen at a place.
@@ -92,7 +102,7 @@ impl<'c> Names<'c> {
     pub fn visible(&self, name: &str, at: usize) -> bool {
         match self.seen.get(name) {
             Some(_) => self.bound(name, at),
-            None => self.uses.iter().any(|&(i, role)| role == Role::Value && self.code.text(i) == name),
+            None => self.read.contains(name),
         }
     }
 
@@ -112,19 +122,17 @@ impl<'c> Names<'c> {
 
     /// Every name that may change, for each of its nearest likes.
     pub fn edits(&self, found: &mut Vec<Edit>) {
-        let mut places: BTreeMap<(u8, usize), BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
+        let mut pools: BTreeMap<(u8, usize), Pool<'c>> = BTreeMap::new();
         for &(item, role) in &self.uses {
-            let name = self.code.text(item);
-            if let Some(pool) = self.pool(role, name) {
-                places.entry(pool).or_default().entry(name).or_default().push(self.code.items[item].bytes.start);
+            if let Some(pool) = self.pool(item, role) {
+                pools.entry(pool).or_default().entry(self.code.text(item)).or_default().push(item);
             }
         }
         for &(item, role) in &self.uses {
-            let (name, live) = (self.code.text(item), self.code.items[item].zone == Zone::Live);
-            if !live || role == Role::Binding {
+            if self.code.items[item].zone != Zone::Live || role == Role::Binding {
                 continue;
             }
-            let Some(pool) = self.pool(role, name).and_then(|pool| places.get(&pool)) else { continue };
+            let Some(pool) = self.pool(item, role).and_then(|pool| pools.get(&pool)) else { continue };
             let kind = if matches!(role, Role::Field | Role::Method(_)) { Kind::Member } else { Kind::Variable };
             for other in self.nearest(item, role, pool).into_iter().chain(self.quoted(item, role)) {
                 found.push(Edit::replace(self.code, item, other, kind));
@@ -132,9 +140,11 @@ impl<'c> Names<'c> {
         }
     }
 
-    /// Which names can stand for each other: values, and functions and members with as many arguments. `None` for a name that
-    /// stays.
-    fn pool(&self, role: Role, name: &str) -> Option<(u8, usize)> {
+    /// Which names can stand for each other: values, and functions and members with as many arguments; the members of the value
+    /// that a method belongs to are its own. `None` for a name that stays.
+    fn pool(&self, item: usize, role: Role) -> Option<(u8, usize)> {
+        let name = self.code.text(item);
+        let own_member = || u8::from(matches!(self.object(item), "self" | "this") || self.receiver == Some(self.object(item)));
         let constructor = self.code.language == Language::Rust && is_camel(name);
         let own = self.defines(name) && !self.seen.contains_key(name);
         if NO_NAMES.contains(&name) || constructor {
@@ -143,18 +153,34 @@ impl<'c> Names<'c> {
         match role {
             Role::Value | Role::Target | Role::Binding => (!own && !self.modules.contains(name)).then_some((0, 0)),
             Role::Callee(arguments) => (!own && !FIXED.contains(&name)).then_some((1, arguments)),
-            Role::Field => Some((2, 0)),
-            Role::Method(arguments) => Some((3, arguments)),
+            Role::Field => Some((2 + own_member(), 0)),
+            Role::Method(arguments) => Some((4 + own_member(), arguments)),
         }
     }
 
-    fn nearest(&self, item: usize, role: Role, pool: &BTreeMap<&'c str, Vec<usize>>) -> Vec<&'c str> {
+    /// What a member is taken from; empty for what is no member.
+    fn object(&self, item: usize) -> &'c str {
+        let (code, parent) = (self.code, self.code.parent(item));
+        let object = if code.kind(parent) == "token_tree" {
+            code.before(item).and_then(|dot| code.before(dot))
+        } else {
+            code.children(parent).next().filter(|_| ACCESSES.contains(&code.kind(parent)))
+        };
+        object.filter(|&object| object != item).map_or("", |object| code.text(object))
+    }
+
+    /// Members of the same value first, then what stands nearest.
+    fn nearest(&self, item: usize, role: Role, pool: &Pool<'c>) -> Vec<&'c str> {
         let (name, at) = (self.code.text(item), self.code.items[item].bytes.start);
-        let distance = |places: &Vec<usize>| places.iter().map(|place| place.abs_diff(at)).min();
+        let object = matches!(role, Role::Field | Role::Method(_)).then(|| self.object(item));
+        let distance = |&place: &usize| {
+            let elsewhere = object.is_some_and(|object| self.object(place) != object);
+            (elsewhere, self.code.items[place].bytes.start.abs_diff(at))
+        };
         let mut others: Vec<_> = pool
             .iter()
             .filter(|(other, _)| **other != name && self.fits(item, role, other))
-            .map(|(other, places)| (distance(places), *other))
+            .map(|(other, places)| (places.iter().map(distance).min(), *other))
             .collect();
         others.sort_unstable();
         others.into_iter().take(NEAREST).map(|(_, other)| other).collect()
@@ -164,10 +190,29 @@ impl<'c> Names<'c> {
         let (name, at) = (self.code.text(item), self.code.items[item].bytes.start);
         is_camel(name) == is_camel(other)
             && match role {
-                Role::Target => self.bound(other, at) && !self.doubles(item, other),
-                Role::Value => self.visible(other, at) && self.visible(name, at) && !self.doubles(item, other),
+                Role::Target => self.bound(other, at) && self.alike(item, role, other) && !self.doubles(item, other),
+                Role::Value => {
+                    self.visible(other, at)
+                        && self.visible(name, at)
+                        && self.alike(item, role, other)
+                        && !self.doubles(item, other)
+                }
                 _ => true,
             }
+    }
+
+    /// Whether nothing says that two names hold different things: their other uses, and this place itself.
+    fn alike(&self, item: usize, role: Role, other: &str) -> bool {
+        let told = |name: &str| {
+            let sorts = self.sorts.get(name).into_iter().flatten();
+            let says = |sort| sorts.clone().any(|&(i, s)| i != item && s == sort);
+            (says(Sort::Number), says(Sort::Whole))
+        };
+        let here = sort(self.code, item, role);
+        let (number, whole) = told(self.code.text(item));
+        let (number, whole) = (number || here == Some(Sort::Number), whole || here == Some(Sort::Whole));
+        let (other_number, other_whole) = told(other);
+        number && other_number || whole && other_whole || !(number || whole) || !(other_number || other_whole)
     }
 
     /// Whether the change gives what nobody writes: `x = x`, `x < x`, `x - x`.
@@ -189,6 +234,12 @@ impl<'c> Names<'c> {
             if roles.peek().is_none() && !self.defines(word) {
                 unknown += 1;
                 return unknown <= UNKNOWN;
+            }
+            let member = matches!(role, Role::Field | Role::Method(_));
+            let as_member = |role: &Role| matches!(role, Role::Field | Role::Method(_));
+            if member && !roles.clone().any(|other| as_member(&other)) {
+                // Members are often called like the variables that they come from.
+                return true;
             }
             roles.any(|other| match (role, other) {
                 (Role::Value, Role::Value | Role::Target | Role::Binding) => self.visible(word, at) && !self.doubles(item, word),
@@ -212,115 +263,6 @@ fn words(said: &[String]) -> Vec<&str> {
         }
     }
     found
-}
-
-/// What a name is there for. `None` for what is no name of a value: types, paths, keywords of arguments.
-fn role(code: &Code<'_>, item: usize) -> Option<Role> {
-    let (kind, field, parent) = (code.kind(item), code.field(item), code.parent(item));
-    let here = code.kind(parent);
-    let live = code.items[item].zone == Zone::Live;
-    if !code.is_leaf(item) || code.items[item].zone == Zone::Dead {
-        return None;
-    }
-    if matches!(kind, "shorthand_property_identifier_pattern" | "shorthand_field_identifier") {
-        return Some(Role::Binding);
-    }
-    if !WORDS.contains(&kind) {
-        return None;
-    }
-    if !live {
-        return (kind == "identifier").then_some(Role::Binding);
-    }
-    if here == "token_tree" {
-        return role_in_macro(code, item);
-    }
-    let receiver = here != "method_invocation" && here != "call" || code.children(parent).any(|i| code.text(i) == ".");
-    if ACCESSES.contains(&here) && receiver && field.is_some_and(|field| ACCESSED.contains(&field)) {
-        return Some(arguments(code, item).map_or(Role::Field, Role::Method));
-    }
-    if kind != "identifier" || is_no_value(code, item, here, field) {
-        return None;
-    }
-    if is_bound(code, item) {
-        return Some(Role::Binding);
-    }
-    Some(arguments(code, item).map_or(Role::Value, Role::Callee))
-}
-
-fn is_no_value(code: &Code<'_>, item: usize, here: &str, field: Option<&str>) -> bool {
-    let label = matches!((here, field), ("keyword_argument" | "field_initializer" | "named_argument", Some("name" | "field")));
-    let key = here == "literal_element" && code.field(code.parent(item)) == Some("key");
-    let path = ["scoped_identifier", "dotted_name", "macro_invocation", "generic_function", "qualified_identifier"].contains(&here);
-    let made = ["new_expression", "jsx_opening_element", "jsx_closing_element", "jsx_self_closing_element"].contains(&here);
-    label || key || path || made || here == "ERROR"
-}
-
-/// Macros have no syntax: what stands beside a word says what it is.
-fn role_in_macro(code: &Code<'_>, item: usize) -> Option<Role> {
-    let beside = |item: Option<usize>| item.map_or("", |i| code.text(i));
-    let (before, after) = (beside(code.before(item)), beside(code.next(item)));
-    match (before, after) {
-        ("::", _) | (_, "::" | "!" | "=" | ":") => None,
-        (".", after) if after.starts_with('(') => None,
-        (".", _) => Some(Role::Field),
-        (_, after) if after.starts_with('(') => None,
-        _ => Some(Role::Value),
-    }
-}
-
-/// How many arguments the call has whose function the item names; `None` where nothing is called.
-fn arguments(code: &Code<'_>, item: usize) -> Option<usize> {
-    let parent = code.parent(item);
-    let whole = code.field(item) == Some("function") || code.kind(parent) == "method_invocation" || code.field(item) == Some("method");
-    let callee = if whole { item } else { parent };
-    let call = if whole { parent } else { code.parent(parent) };
-    let function = code.field(callee) == Some("function") || whole;
-    if !function || !CALLS.contains(&code.kind(call)) {
-        return None;
-    }
-    Some(code.child(call, "arguments").map_or(0, |list| code.parts(list).count()))
-}
-
-/// What holds the pattern that a name is part of, or the name itself.
-fn holder(code: &Code<'_>, item: usize) -> usize {
-    let mut at = item;
-    while PATTERNS.contains(&code.kind(code.parent(at))) && code.field(at) != Some("condition") {
-        at = code.parent(at);
-    }
-    code.parent(at)
-}
-
-fn is_bound(code: &Code<'_>, item: usize) -> bool {
-    let mut at = item;
-    while PATTERNS.contains(&code.kind(code.parent(at))) {
-        if matches!(code.field(at), Some("condition" | "size" | "right")) {
-            return false;
-        }
-        at = code.parent(at);
-    }
-    let (holder, field) = (code.parent(at), code.field(at).unwrap_or_default());
-    let kind = code.kind(holder);
-    if kind == "as_pattern_target" || kind == "case_pattern" {
-        return true;
-    }
-    // Go has one statement for `=` and `+=`.
-    let sets = ASSIGNMENTS.contains(&kind) && code.child(holder, "operator").is_none_or(|i| code.text(i) == "=");
-    sets && field == "left" || BINDERS.contains(&(kind, field))
-}
-
-/// Where a name that begins here can be seen.
-fn sight(code: &Code<'_>, item: usize) -> Range<usize> {
-    let at = code.items[item].bytes.start;
-    let flat = matches!(code.language, Language::Python | Language::Ruby);
-    let within = |i: &usize| {
-        let kind = code.kind(*i);
-        // Python's `block` is only indentation.
-        let functions = FUNCTIONS.contains(&kind) && (kind != "block" || code.language == Language::Ruby);
-        COMPREHENSIONS.contains(&kind) || if flat { functions } else { BLOCKS.contains(&kind) }
-    };
-    let outer = code.ancestors(item).find(within).unwrap_or(0);
-    let whole = &code.items[outer].bytes;
-    if COMPREHENSIONS.contains(&code.kind(outer)) { whole.clone() } else { at..whole.end }
 }
 
 /// Whether a name is written as types are.

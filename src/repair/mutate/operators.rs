@@ -3,8 +3,9 @@
 use crate::repair::Kind;
 use crate::repair::mutate::Edit;
 use crate::repair::mutate::code::Code;
+use crate::repair::mutate::grammar::{ASSIGNMENTS, BINARIES, INDEXINGS, OPERATIONS};
 use crate::repair::mutate::names::Names;
-use crate::repair::mutate::tables::{ARITHMETIC, ASSIGNMENTS, BINARIES, INDEXINGS, OPERATIONS};
+use crate::repair::mutate::tables::ARITHMETIC;
 use crate::repo::syntax::Language;
 
 const EQUALITIES: &[&str] = &["==", "!=", "===", "!=="];
@@ -83,10 +84,9 @@ fn counted(code: &Code<'_>, item: usize, sign: &str, found: &mut Vec<Edit>) {
 fn is_known(language: Language, sign: &str) -> bool {
     match sign {
         "//" | "//=" => language == Language::Python,
-        "**" => matches!(
-            language,
-            Language::Python | Language::JavaScript | Language::TypeScript | Language::Tsx | Language::Ruby
-        ),
+        "**" => {
+            matches!(language, Language::Python | Language::JavaScript | Language::TypeScript | Language::Tsx | Language::Ruby)
+        }
         "<<" | ">>" => !matches!(language, Language::Cpp | Language::Ruby),
         _ => true,
     }
@@ -98,7 +98,8 @@ fn accumulated(code: &Code<'_>, item: usize, sign: &str, names: &Names<'_>, foun
     let Some(left) = code.child(parent, "left").filter(|_| matches!(sign, "=" | "+=")) else { return };
     let kind = code.kind(left);
     let held = if kind == "expression_list" { code.parts(left).next().unwrap_or(left) } else { left };
-    let known = code.kind(held) == "identifier" && names.bound(code.text(held), code.items[held].bytes.start);
+    let known =
+        code.kind(held) == "identifier" && code.text(held) != "_" && names.bound(code.text(held), code.items[held].bytes.start);
     if !known && !INDEXINGS.contains(&code.kind(held)) || BINARIES.contains(&code.kind(parent)) {
         return;
     }

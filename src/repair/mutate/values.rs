@@ -3,8 +3,10 @@
 use crate::repair::Kind;
 use crate::repair::mutate::Edit;
 use crate::repair::mutate::code::Code;
-use crate::repair::mutate::names::{Names, Role};
-use crate::repair::mutate::tables::{BINARIES, BOUNDED, CALLS, INDEXINGS, INTEGERS, LENGTHS, SIMPLE};
+use crate::repair::mutate::grammar::{BINARIES, CALLS, INDEXINGS, INTEGERS, SIMPLE};
+use crate::repair::mutate::names::Names;
+use crate::repair::mutate::roles::Role;
+use crate::repair::mutate::tables::{BOUNDED, LENGTHS};
 use crate::repo::syntax::Language;
 
 /// Longer numbers are no counts.
@@ -51,7 +53,9 @@ fn numbers(code: &Code<'_>, item: usize, said: &[String], found: &mut Vec<Edit>)
     for word in said.iter().filter(|word| word.len() <= 6 && word.bytes().all(|b| b.is_ascii_digit()) && !word.is_empty()) {
         found.push(Edit::replace(code, item, &format!("{word}{suffix}"), Kind::Number));
     }
-    if code.language == Language::Python && INDEXINGS.contains(&code.kind(if negative { code.parent(code.parent(item)) } else { code.parent(item) })) {
+    if code.language == Language::Python
+        && INDEXINGS.contains(&code.kind(if negative { code.parent(code.parent(item)) } else { code.parent(item) }))
+    {
         ends(code, item, negative, value, found);
     }
 }
@@ -67,9 +71,16 @@ fn ends(code: &Code<'_>, item: usize, negative: bool, value: u32, found: &mut Ve
 
 /// A range with its end or without.
 fn ranges(code: &Code<'_>, item: usize, found: &mut Vec<Edit>) {
-    let ends = code.next(item).is_some() && matches!(code.kind(code.parent(item)), "range_expression" | "range_pattern" | "range");
+    let ends =
+        code.next(item).is_some() && matches!(code.kind(code.parent(item)), "range_expression" | "range_pattern" | "range");
     let other = match (code.language, code.text(item)) {
-        (Language::Rust, "..") | (Language::Ruby, "...") => if code.language == Language::Rust { "..=" } else { ".." },
+        (Language::Rust, "..") | (Language::Ruby, "...") => {
+            if code.language == Language::Rust {
+                "..="
+            } else {
+                ".."
+            }
+        }
         (Language::Rust, "..=") => "..",
         (Language::Ruby, "..") => "...",
         _ => return,
@@ -97,39 +108,46 @@ fn operands<'p>(code: &Code<'p>, item: usize) -> Option<(usize, &'p str, usize)>
     parts.next().is_none().then(|| (left, code.text(sign), right))
 }
 
-/// Whether a step more or less is likely here: in an index, a slice, a range, a comparison, a call of the function itself; and
-/// wherever elements are counted, unless the count is part of something longer.
+/// Whether a step more or less is likely here: at the side of a comparison, in an index, a slice or a range; and wherever a
+/// number that is known to be one, or a count of elements, is passed on as it is.
 fn is_bound(code: &Code<'_>, names: &Names<'_>, item: usize) -> bool {
     let (kind, parent) = (code.kind(item), code.parent(item));
     let length = is_length(code, item);
-    let call = CALLS.contains(&kind);
-    let member = kind != "identifier" && SIMPLE.contains(&kind) && code.child(item, "object").is_some() || kind == "field_expression";
-    let variable = names.role(item) == Some(Role::Value) && code.kind(parent) != "token_tree" && !is_constant(code.text(item));
-    if !length && !call && !member && !variable || code.field(item) == Some("function") {
+    let here = code.kind(parent);
+    let own = matches!(kind, "attribute" | "member_expression" | "field_expression" | "selector_expression");
+    let own = own && code.children(item).next().is_some_and(|object| matches!(code.text(object), "self" | "this"));
+    let variable = names.role(item) == Some(Role::Value) && here != "token_tree" && !is_constant(code.text(item));
+    let number = variable && names.is_number(code.text(item));
+    if !length && !own && !variable
+        || matches!(code.field(item), Some("function" | "left" | "name" | "pattern")) && !BINARIES.contains(&here)
+    {
         return false;
     }
-    match code.kind(parent) {
-        "subscript" | "subscript_expression" | "index_expression" | "array_access" => {
-            code.children(parent).next() != Some(item) && !call
+    let begins = code.children(parent).next() == Some(item);
+    match here {
+        _ if INDEXINGS.contains(&here) => !begins,
+        "slice" | "range_expression" => true,
+        "slice_expression" => !begins,
+        "argument_list" | "arguments" => length || number || variable && is_counting(code, names, code.parent(parent)),
+        _ if operands(code, parent).is_some() => compares(code, parent, item, length),
+        "assignment" | "return_statement" | "let_declaration" | "variable_declarator" | "expression_list" | "tuple" => {
+            length || number
         }
-        "slice" | "slice_expression" => code.field(item) != Some("operand") && !call || length,
-        "range_expression" => !call || length,
-        "argument_list" | "arguments" => length || !call && is_counting(code, names, code.parent(parent)),
-        _ if operands(code, parent).is_some() => compares(code, parent, item, length, call),
-        "assignment" | "return_statement" | "let_declaration" | "variable_declarator" | "expression_list" | "tuple" => length,
-        "parenthesized_expression" | "assignment_expression" | "short_var_declaration" | "return_expression" => length,
+        "assignment_expression" | "short_var_declaration" | "return_expression" | "tuple_expression" => length || number,
+        "interpolation" | "template_substitution" | "jsx_expression" => number,
+        "parenthesized_expression" => (length || number || own) && !code.kind(code.parent(parent)).ends_with("_statement"),
         _ => false,
     }
 }
 
 /// Whether a side of a comparison is one that may be off by one: of an order, or the right one of an equality.
-fn compares(code: &Code<'_>, whole: usize, item: usize, length: bool, call: bool) -> bool {
+fn compares(code: &Code<'_>, whole: usize, item: usize, length: bool) -> bool {
     let Some((left, sign, right)) = operands(code, whole) else { return false };
     let other = if item == left { right } else { left };
-    let counts = !code.is_string(other) && !matches!(code.kind(other), "none" | "null" | "nil" | "true" | "false" | "undefined");
+    let fixed = code.is_string(other) || matches!(code.kind(other), "none" | "null" | "nil" | "true" | "false" | "undefined");
     match sign {
-        "<" | "<=" | ">" | ">=" => counts && (length || !call),
-        "==" | "!=" | "===" | "!==" => counts && (length || item == right && !call && !INTEGERS.contains(&code.kind(other))),
+        "<" | "<=" | ">" | ">=" => !fixed,
+        "==" | "!=" | "===" | "!==" => !fixed && !INTEGERS.contains(&code.kind(other)) && (length || item == right),
         _ => false,
     }
 }
@@ -164,9 +182,7 @@ fn is_constant(name: &str) -> bool {
 
 /// Whether the passage writes `n-1` rather than `n - 1`.
 fn is_tight(code: &Code<'_>) -> bool {
-    let signs = code.live().filter(|&i| {
-        matches!(code.kind(i), "+" | "-") && BINARIES.contains(&code.kind(code.parent(i)))
-    });
+    let signs = code.live().filter(|&i| matches!(code.kind(i), "+" | "-") && BINARIES.contains(&code.kind(code.parent(i))));
     let (tight, loose): (Vec<usize>, Vec<usize>) = signs.partition(|&i| !code.source[..code.items[i].bytes.start].ends_with(' '));
     tight.len() > loose.len()
 }

@@ -3,8 +3,10 @@
 use crate::repair::Kind;
 use crate::repair::mutate::Edit;
 use crate::repair::mutate::code::{Code, Zone};
-use crate::repair::mutate::names::{Names, Role};
-use crate::repair::mutate::tables::{BUILTINS, CALLS, COUNTERPARTS, FIXED, KEYWORDS};
+use crate::repair::mutate::grammar::CALLS;
+use crate::repair::mutate::names::Names;
+use crate::repair::mutate::roles::Role;
+use crate::repair::mutate::tables::{BUILTINS, COUNTERPARTS, FIXED, INSTANT, KEYWORDS};
 use crate::repair::mutate::values::callee;
 use crate::repo::syntax::Language;
 
@@ -38,7 +40,8 @@ fn returned(code: &Code<'_>, item: usize, found: &mut Vec<Edit>) {
         "expression_statement" => {
             let parent = code.parent(item);
             let last = code.parts(parent).last() == Some(item) && matches!(code.kind(parent), "block" | "statement_block");
-            let effect = code.kind(value).contains("assignment") || code.kind(value).starts_with("update") || code.kind(value) == "yield";
+            let effect =
+                code.kind(value).contains("assignment") || code.kind(value).starts_with("update") || code.kind(value) == "yield";
             if last && !effect && !code.is_string(value) && !matches!(callee(code, value), "print" | "super") {
                 found.push(Edit::insert(start, "return ", Kind::Missing).mending());
             }
@@ -58,8 +61,13 @@ fn awaited(code: &Code<'_>, item: usize, waits: bool, found: &mut Vec<Edit>) {
         let mut edit = Edit::remove(code, gone, Kind::Missing);
         edit.removed = "await".into();
         found.push(edit);
-    } else if waits && is_open_call(code, item) && !code.kind(code.parent(item)).starts_with("await") {
-        let mut edit = if rust { Edit::insert(at.end, ".await", Kind::Missing) } else { Edit::insert(at.start, "await ", Kind::Missing) };
+    } else if waits
+        && is_open_call(code, item)
+        && !INSTANT.contains(&callee(code, item))
+        && !code.kind(code.parent(item)).starts_with("await")
+    {
+        let mut edit =
+            if rust { Edit::insert(at.end, ".await", Kind::Missing) } else { Edit::insert(at.start, "await ", Kind::Missing) };
         edit.added = "await".into();
         found.push(edit.mending());
     }
@@ -82,7 +90,10 @@ fn tried(code: &Code<'_>, item: usize, fails: bool, found: &mut Vec<Edit>) {
     let at = &code.items[item].bytes;
     if code.kind(item) == "try_expression" {
         found.push(Edit::remove(code, at.end - 1..at.end, Kind::Missing));
-    } else if fails && (is_open_call(code, item) || code.kind(item) == "await_expression") {
+    } else if fails
+        && code.kind(code.parent(item)) != "try_expression"
+        && (is_open_call(code, item) || code.kind(item) == "await_expression")
+    {
         found.push(Edit::insert(at.end, "?", Kind::Missing).mending());
     }
 }
@@ -90,7 +101,8 @@ fn tried(code: &Code<'_>, item: usize, fails: bool, found: &mut Vec<Edit>) {
 /// The semicolon that makes a function's value nothing.
 fn ended(code: &Code<'_>, item: usize, found: &mut Vec<Edit>) {
     let function = code.parent(item);
-    let valued = code.kind(item) == "block" && code.kind(function) == "function_item" && code.child(function, "return_type").is_some();
+    let valued =
+        code.kind(item) == "block" && code.kind(function) == "function_item" && code.child(function, "return_type").is_some();
     let Some(last) = code.parts(item).last().filter(|_| valued) else { return };
     let at = code.items[last].bytes.clone();
     let text = code.text(last);
@@ -106,7 +118,10 @@ fn counterparts(code: &Code<'_>, item: usize, names: &Names<'_>, found: &mut Vec
     let at = code.items[item].bytes.start;
     let mut put = |table: &[(&'static str, &'static str)], known: &dyn Fn(&str) -> bool| {
         for &(one, other) in table {
-            for (_, other) in [(one, other), (other, one)].into_iter().filter(|(one, other)| *one == text && known(other)) {
+            for (_, other) in [(one, other), (other, one)]
+                .into_iter()
+                .filter(|(one, other)| *one == text && is_spelt(code, other) && known(other))
+            {
                 found.push(Edit::replace(code, item, other, Kind::Counterpart));
             }
         }
@@ -126,5 +141,16 @@ fn counterparts(code: &Code<'_>, item: usize, names: &Names<'_>, found: &mut Vec
             put(BUILTINS, &|_| true);
         }
         None => put(KEYWORDS, &|_| true),
+    }
+}
+
+/// Whether a word may be one of the language's: `findLast` is no Python, `trim_end` no script.
+fn is_spelt(code: &Code<'_>, word: &str) -> bool {
+    match code.language {
+        Language::Python | Language::Rust | Language::Ruby => {
+            !word[1..].contains(char::is_uppercase) || word == "MAX" || word == "MIN"
+        }
+        Language::Go | Language::Java | Language::JavaScript | Language::TypeScript | Language::Tsx => !word.contains('_'),
+        _ => true,
     }
 }
