@@ -70,7 +70,8 @@ impl<'a> Page<'a> {
     }
 
     fn visit(&self, node: Node<'_>, found: &mut Vec<Function>) {
-        let tests = node.kind() == "mod_item" && node.child_by_field_name("name").is_some_and(|name| self.said(name).starts_with("test"));
+        let tests =
+            node.kind() == "mod_item" && node.child_by_field_name("name").is_some_and(|name| self.said(name).starts_with("test"));
         if tests {
             return;
         }
@@ -88,7 +89,11 @@ impl<'a> Page<'a> {
         let named = |node: Node<'_>, field: &str| node.child_by_field_name(field).map(|name| self.said(name));
         let is_function = |node: &Node<'_>| matches!(node.kind(), "arrow_function" | "function_expression");
         match node.kind() {
-            "function_definition" | "function_item" | "function_declaration" | "method_declaration" | "method_definition"
+            "function_definition"
+            | "function_item"
+            | "function_declaration"
+            | "method_declaration"
+            | "method_definition"
             | "generator_function_declaration" => named(node, "name"),
             "lexical_declaration" | "variable_declaration" if node.named_child_count() == 1 => {
                 let one = node.named_child(0)?;
@@ -114,7 +119,8 @@ impl<'a> Page<'a> {
         let lines: Vec<String> = self.lines.get(rows.clone())?.iter().map(|line| line.trim_end().to_owned()).collect();
         let before = &self.lines[start.row][..start.column];
         let after = self.lines[end.row].get(end.column..)?;
-        let alone = before.chars().all(|c| c.is_alphanumeric() || " \t()".contains(c)) && after.trim_matches([';', ',', ')', ' ']).is_empty();
+        let alone = before.chars().all(|c| c.is_alphanumeric() || " \t()".contains(c))
+            && after.trim_matches([';', ',', ')', ' ']).is_empty();
         let tabs = self.language != Language::Go && lines.iter().any(|line| line.contains('\t'));
         let odd = |line: &String| line.len() > LONGEST_LINE || !line.is_ascii() || line.contains("<|");
         if !alone || tabs || lines.iter().any(odd) {
@@ -134,7 +140,8 @@ impl<'a> Page<'a> {
     /// Marks the lines that are prose, and writes down what is left without names.
     fn read<'t>(&self, node: Node<'t>, reading: &mut Reading<'_, 'a>) {
         let kind = node.kind();
-        let documentation = kind == "expression_statement" && node.named_child(0).is_some_and(|inner| inner.kind() == "string")
+        let documentation = kind == "expression_statement"
+            && node.named_child(0).is_some_and(|inner| inner.kind() == "string")
             && node.named_child_count() == 1;
         if kind.contains("comment") || documentation {
             reading.mark(self, node);

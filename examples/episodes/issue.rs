@@ -1,7 +1,7 @@
 //! What a person might write about a bug: templates with choices and slots, filled for one injected bug.
 
 use crate::chance::Chance;
-use crate::naming::spelled;
+use crate::naming::{is_known, spelled};
 use agent::repair::{Candidate, Kind, Passage};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ impl Templates {
         let slots = Slots { templates: self, bug, hand };
         let said = slots.filled(self.statement(bug.mending, level, chance), None, chance);
         let text = match chance.weighed(&[68, 20, 12]) {
-            0 => return finished(said, chance),
+            0 => return slots.finished(said, chance),
             1 => chance.pick(&self.reports),
             _ => chance.pick(&self.asides),
         };
@@ -119,8 +119,9 @@ impl Slots<'_> {
             text.push_str(before);
             let value = self.value(slot, said, chance);
             let begins = text.is_empty() || text.ends_with(". ");
-            text.push_str(&if slot == "say" && begins { capital(&value) } else { value });
-            rest = after;
+            text.push_str(&if slot == "say" { self.cased(&value, begins) } else { value });
+            // A sentence that ends by itself needs no stop.
+            rest = if text.ends_with('?') { after.trim_start_matches('.') } else { after };
         }
         text.push_str(rest);
         text
@@ -161,13 +162,32 @@ impl Slots<'_> {
         format!("{mark}{dot}{token}{mark}")
     }
 
+    fn finished(&self, said: String, chance: &mut Chance) -> String {
+        const BEFORE: &[&str] = &["Bug: ", "bug: ", "Fix: ", "Problem: ", "Hello, ", "URGENT: ", "Note: "];
+        let said = if chance.percent(40) { self.cased(&said, true) } else { said };
+        let said = if chance.percent(8) { format!("{}{said}", chance.pick(BEFORE)) } else { said };
+        if chance.percent(45) && !said.ends_with(['?', '.', '`']) { said + "." } else { said }
+    }
+
+    /// A sentence as it begins or goes on. Names keep their case.
+    fn cased(&self, text: &str, begins: bool) -> String {
+        let first = text.split([' ', ',', ':']).next().unwrap_or_default();
+        let plain = first.chars().all(|c| c.is_ascii_alphabetic()) && first.chars().skip(1).all(|c| c.is_ascii_lowercase());
+        let name = first == self.bug.function || first == self.bug.mending.removed || first == self.bug.mending.added;
+        if !plain || name || first == "I" {
+            return text.to_owned();
+        }
+        let (head, rest) = text.split_at(1.min(text.len()));
+        (if begins { head.to_ascii_uppercase() } else { head.to_ascii_lowercase() }) + rest
+    }
+
     /// A word of the wrong line that the change leaves alone.
     fn near(&self, chance: &mut Chance) -> String {
         let mending = self.bug.mending;
         let words: Vec<&str> = spelled(&mending.old)
             .into_iter()
             .map(|(_, word)| word)
-            .filter(|word| word.len() > 1 && !mending.removed.contains(word) && !mending.added.contains(word))
+            .filter(|word| word.len() > 1 && !is_known(word) && !mending.removed.contains(word) && !mending.added.contains(word))
             .collect();
         let word = if words.is_empty() { self.bug.function } else { chance.pick(&words) };
         format!("{0}{word}{0}", self.hand.code)
@@ -176,9 +196,20 @@ impl Slots<'_> {
     /// A word of the code that has nothing to do with the change, where there is one.
     fn other(&self, chance: &mut Chance) -> String {
         let mending = self.bug.mending;
-        let words: Vec<&str> = self.bug.passages.iter().flat_map(|passage| &passage.lines).flat_map(|line| spelled(line))
+        let words: Vec<&str> = self
+            .bug
+            .passages
+            .iter()
+            .flat_map(|passage| &passage.lines)
+            .flat_map(|line| spelled(line))
             .map(|(_, word)| word)
-            .filter(|word| word.len() > 3 && *word != mending.removed && *word != mending.added && *word != self.bug.function)
+            .filter(|word| {
+                word.len() > 3
+                    && !is_known(word)
+                    && *word != mending.removed
+                    && *word != mending.added
+                    && *word != self.bug.function
+            })
             .collect();
         let word = if words.is_empty() { "main" } else { chance.pick(&words) };
         format!("{0}{word}{0}", if self.hand.code.is_empty() { "`" } else { self.hand.code })
@@ -195,18 +226,6 @@ fn chosen(template: &str, chance: &mut Chance) -> String {
         text.replace_range(open..=close, &choice);
     }
     text
-}
-
-fn finished(said: String, chance: &mut Chance) -> String {
-    const BEFORE: &[&str] = &["Bug: ", "bug: ", "Fix: ", "Problem: ", "Hello, ", "URGENT: ", "Note: "];
-    let said = if chance.percent(40) { capital(&said) } else { said };
-    let said = if chance.percent(8) { format!("{}{said}", chance.pick(BEFORE)) } else { said };
-    if chance.percent(45) && !said.ends_with(['?', '.', '`']) { said + "." } else { said }
-}
-
-fn capital(text: &str) -> String {
-    let mut all = text.chars();
-    all.next().map_or(String::new(), |first| first.to_uppercase().collect::<String>() + all.as_str())
 }
 
 fn arguments(chance: &mut Chance) -> String {

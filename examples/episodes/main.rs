@@ -91,7 +91,8 @@ fn rank(ranks: &Ranks) -> Result<()> {
         let partial = path.with_extension("partial");
         let mut out = BufWriter::new(File::create(&partial).with_context(|| format!("cannot write `{}`", partial.display()))?);
         for _ in first..ranks.count.min(first + shard) {
-            let example = examples.by_ref().find_map(|number| maker.example(number, &mut tally)).context("the numbers ran out")?;
+            let example =
+                examples.by_ref().find_map(|number| maker.example(number, &mut tally)).context("the numbers ran out")?;
             tally.written(&example);
             serde_json::to_writer(&mut out, &example)?;
             out.write_all(b"\n")?;

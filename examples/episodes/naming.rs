@@ -121,7 +121,7 @@ impl<'a> Namer<'a> {
             if old.starts_with('_') {
                 name.insert(0, '_');
             }
-            if !taken.contains(&name) && !KNOWN.contains(&format!(" {name} ")) {
+            if !taken.contains(&name) && !is_known(&name) {
                 return name;
             }
         }
@@ -130,8 +130,8 @@ impl<'a> Namer<'a> {
     /// A word of no language; one in five is kept for the held-out splits.
     fn syllables(&self, chance: &mut Chance) -> String {
         const ONSETS: &[&str] = &[
-            "b", "c", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "ch", "cl", "dr", "fl",
-            "gr", "pl", "qu", "sh", "sk", "sl", "st", "th", "tr", "",
+            "b", "c", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "ch", "cl", "dr",
+            "fl", "gr", "pl", "qu", "sh", "sk", "sl", "st", "th", "tr", "",
         ];
         const VOWELS: &[&str] = &["a", "e", "i", "o", "u", "ai", "ea", "oo", "y"];
         const ENDS: &[&str] = &["", "", "n", "r", "l", "s", "t", "m", "k", "x", "nd", "rt"];
@@ -160,8 +160,13 @@ fn camel(parts: &[String], capital: bool) -> String {
     name
 }
 
+/// Whether a word is the language's own, or so common that it is as good as that.
+pub fn is_known(word: &str) -> bool {
+    KNOWN.split(' ').any(|known| known == word)
+}
+
 fn is_free(name: &str) -> bool {
-    name.chars().any(|c| c.is_ascii_lowercase()) && !name.starts_with("__") && !KNOWN.contains(&format!(" {name} "))
+    name.chars().any(|c| c.is_ascii_lowercase()) && !name.starts_with("__") && !is_known(name)
 }
 
 /// How a word occurs.
@@ -183,7 +188,8 @@ fn uses(passages: &[Passage]) -> BTreeMap<String, Use> {
             seen.called |= after.starts_with(['(', '!']);
             let quoted = before.ends_with(['\'', '"', '@', '\\', '%']) || after.starts_with(['\'', '"']);
             let import = ["import ", "from ", "use "].iter().any(|word| line.trim_start().starts_with(word));
-            seen.apart |= quoted || import || before.ends_with("::") || after.starts_with("::") || word.starts_with(char::is_uppercase);
+            seen.apart |=
+                quoted || import || before.ends_with("::") || after.starts_with("::") || word.starts_with(char::is_uppercase);
         }
     }
     uses

@@ -39,6 +39,7 @@ impl Split {
 pub struct Page {
     pub source: String,
     pub unit: String,
+    pub split: Split,
     pub language: Language,
     pub functions: Vec<Member>,
 }
@@ -63,42 +64,40 @@ struct Shelf {
     sums: Vec<u64>,
 }
 
-/// Reads every source and keeps what belongs to one split. A likeness that another split has counts for training alone.
+/// The functions of one split of all sources.
 pub fn load(folder: &Path, listed: &Listed, split: Split) -> Result<Pool> {
+    Ok(Pool::of(pages(folder, listed)?, split))
+}
+
+/// Reads every source. Functions alike are kept once in a split, and not at all for dev and test where another split has them.
+pub fn pages(folder: &Path, listed: &Listed) -> Result<Vec<Page>> {
     let mut reader = Reader::default();
-    let (mut pages, mut seen, mut trained) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut pages, mut seen) = (Vec::new(), BTreeSet::new());
     sources::read(folder, listed, |file| {
-        let functions = reader.functions(file.language, &file.text);
-        let of = Split::of(&file.unit);
-        let mut members = Vec::new();
-        for function in functions {
-            if of == Split::Train {
-                trained.insert(function.likeness);
-            }
-            let first = seen.insert((of, function.likeness));
-            if of == split && first {
-                members.push(Member { function, kinds: Cell::new(None) });
-            }
-        }
-        if !members.is_empty() {
-            pages.push(Page { source: file.source, unit: file.unit, language: file.language, functions: members });
+        let split = Split::of(&file.unit);
+        let mut functions = reader.functions(file.language, &file.text);
+        functions.retain(|function| seen.insert((function.likeness, split)));
+        if !functions.is_empty() {
+            let functions = functions.into_iter().map(|function| Member { function, kinds: Cell::new(None) }).collect();
+            pages.push(Page { source: file.source, unit: file.unit, split, language: file.language, functions });
         }
     })?;
-    if split != Split::Train {
-        let elsewhere = if split == Split::Dev { Split::Test } else { Split::Dev };
-        for page in &mut pages {
-            page.functions.retain(|member| {
-                let likeness = member.function.likeness;
-                !trained.contains(&likeness) && (elsewhere == Split::Test || !seen.contains(&(elsewhere, likeness)))
-            });
-        }
-        pages.retain(|page| !page.functions.is_empty());
+    for page in &mut pages {
+        let others: &[Split] = match page.split {
+            Split::Train => &[],
+            Split::Dev => &[Split::Train, Split::Test],
+            Split::Test => &[Split::Train],
+        };
+        page.functions.retain(|member| !others.iter().any(|other| seen.contains(&(member.function.likeness, *other))));
     }
-    Ok(Pool::of(pages))
+    pages.retain(|page| !page.functions.is_empty());
+    Ok(pages)
 }
 
 impl Pool {
-    fn of(pages: Vec<Page>) -> Self {
+    /// The pages of one split.
+    fn of(mut pages: Vec<Page>, split: Split) -> Self {
+        pages.retain(|page| page.split == split);
         let mut sizes: BTreeMap<(&str, Language), u64> = BTreeMap::new();
         for page in &pages {
             *sizes.entry((&page.unit, page.language)).or_default() += page.functions.len() as u64;
@@ -121,10 +120,6 @@ impl Pool {
 
     pub fn languages(&self) -> impl Iterator<Item = (Language, usize)> {
         self.shelves.iter().map(|(language, shelf)| (*language, shelf.places.len()))
-    }
-
-    pub fn pages(&self) -> &[Page] {
-        &self.pages
     }
 
     /// A page and the number of a function on it. `None` where the language has none.

@@ -13,13 +13,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 /// How often each language is wished for, in percent.
-const LANGUAGES: &[(Language, u32)] = &[
-    (Language::Python, 40),
-    (Language::JavaScript, 14),
-    (Language::TypeScript, 11),
-    (Language::Rust, 20),
-    (Language::Go, 15),
-];
+const LANGUAGES: &[(Language, u32)] =
+    &[(Language::Python, 40), (Language::JavaScript, 14), (Language::TypeScript, 11), (Language::Rust, 20), (Language::Go, 15)];
 /// How often each kind is wished for: what people do wrong often, more often; nothing so rare that it is not learnt.
 const KINDS: &[(Kind, u32)] = &[
     (Kind::Compare, 14),
@@ -42,6 +37,7 @@ const SHOWN_BYTES: usize = 2_000;
 const TRAINED_CANDIDATES: usize = 96;
 /// How many functions are looked at for one that the wished kind fits into.
 const PATIENCE: usize = 60;
+const ATTEMPTS: usize = 6;
 
 /// One line of the data.
 #[derive(Serialize)]
@@ -88,30 +84,37 @@ struct Case {
 }
 
 impl Maker<'_> {
-    /// The example of that number. `None`, counted, where no function fits or the right candidate is not among them.
+    /// The example of that number. `None` where no function fits, or the right candidate is never among the others.
     pub fn example(&self, number: usize, tally: &mut Tally) -> Option<Example> {
         let mut chance = Chance::of(self.seed, "rank", number);
-        let language = wished(LANGUAGES, &mut chance);
-        let kind = wished(KINDS, &mut chance);
-        let level = wished(LEVELS, &mut chance);
-        let Some(case) = self.case(language, kind, &mut chance) else {
-            tally.unfit(kind);
+        let wish = Wish {
+            language: wished(LANGUAGES, &mut chance),
+            kind: wished(KINDS, &mut chance),
+            level: wished(LEVELS, &mut chance),
+        };
+        // As often again as the rarest kinds need: else they would come less often than they are wished for.
+        (0..ATTEMPTS).find_map(|_| self.attempt(&wish, &mut chance, tally))
+    }
+
+    fn attempt(&self, wish: &Wish, chance: &mut Chance, tally: &mut Tally) -> Option<Example> {
+        let Some(case) = self.case(wish.language, wish.kind, chance) else {
+            tally.unfit(wish.kind);
             return None;
         };
         let templates = if self.split.held() { &self.texts.held } else { &self.texts.train };
         let bug = Bug { function: &case.function, mending: &case.mending, passages: &case.passages };
-        let issue = templates.issue(&bug, level, &mut chance);
+        let issue = templates.issue(&bug, wish.level, chance);
         let candidates = mutate::candidates(&case.passages, &said(&issue));
         let right = candidates.iter().position(|one| one.label == case.mending.label && one.new == case.mending.new);
-        tally.candidates(kind, candidates.len(), right.is_some());
+        tally.candidates(wish, candidates.len(), right.is_some());
         let right = right?;
-        let (candidates, right) = if self.split == Split::Train { fewer(candidates, right, &mut chance) } else { (candidates, right) };
+        let (candidates, right) = if self.split == Split::Train { fewer(candidates, right, chance) } else { (candidates, right) };
         // Sometimes nothing but the model's own judgement is left to the ranking.
         let hard = self.split == Split::Train && chance.percent(30);
-        Some(self.written(&case, &issue, Ranked { level, language, candidates, right, hard }))
+        Some(self.written(&case, &issue, &Ranked { wish, candidates, right, hard }))
     }
 
-    fn written(&self, case: &Case, issue: &str, ranked: Ranked) -> Example {
+    fn written(&self, case: &Case, issue: &str, ranked: &Ranked<'_>) -> Example {
         let listing = notation::listing(&case.passages);
         let opening = repair_opening(&RepairOpening { issue, listing: &listing, output: None }, &Allowance::MICRO);
         let evidence = evidence(issue, &case.passages);
@@ -121,8 +124,8 @@ impl Maker<'_> {
             task: "rank",
             split: self.split,
             kind: case.mending.kind,
-            level: ranked.level,
-            language: spoken(ranked.language),
+            level: ranked.wish.level,
+            language: spoken(ranked.wish.language),
             source: case.source.clone(),
             messages: json!([{"role": "user", "content": opening}]),
             continuations: candidates.iter().map(|one| notation::change(one.label, &one.old, &one.new)).collect(),
@@ -133,7 +136,7 @@ impl Maker<'_> {
     }
 
     /// A function with a bug of the wished kind, among what else would be suspected.
-    fn case(&self, language: Language, kind: Kind, chance: &mut Chance) -> Option<Case> {
+    pub fn case(&self, language: Language, kind: Kind, chance: &mut Chance) -> Option<Case> {
         let (page, number) = (0..PATIENCE).find_map(|_| {
             let (page, number) = self.pool.draw(language, chance)?;
             let member = &page.functions[number];
@@ -153,7 +156,8 @@ impl Maker<'_> {
         if fitting.is_empty() {
             return None;
         }
-        let bug = chance.pick(&fitting).clone();
+        let weights: Vec<u32> = fitting.iter().map(likelihood).collect();
+        let bug = fitting[chance.weighed(&weights)].clone();
         let line = bug.label - 1;
         passages[at].lines[line].clone_from(&bug.new);
         let label = bug.label + passages[..at].iter().map(|passage| passage.lines.len()).sum::<usize>();
@@ -208,9 +212,33 @@ fn wished<T: Copy>(table: &[(T, u32)], chance: &mut Chance) -> T {
     table[chance.weighed(&weights)].0
 }
 
-struct Ranked {
-    level: Level,
+/// How much sooner than others people make a mistake of its kind.
+fn likelihood(bug: &Candidate) -> u32 {
+    const NEIGHBOURS: &[[&str; 2]] = &[
+        ["<", "<="],
+        [">", ">="],
+        ["<", ">"],
+        ["<=", ">="],
+        ["==", "!="],
+        ["===", "!=="],
+        ["+", "-"],
+        ["*", "/"],
+        ["+=", "-="],
+        ["//", "/"],
+    ];
+    let near = |[a, b]: &[&str; 2]| bug.removed == *a && bug.added == *b || bug.removed == *b && bug.added == *a;
+    if NEIGHBOURS.iter().any(near) { 6 } else { 1 }
+}
+
+/// What an example should be.
+pub struct Wish {
     language: Language,
+    pub kind: Kind,
+    pub level: Level,
+}
+
+struct Ranked<'a> {
+    wish: &'a Wish,
     candidates: Vec<Candidate>,
     right: usize,
     hard: bool,

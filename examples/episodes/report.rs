@@ -1,6 +1,6 @@
 //! `models/micro/SOURCES.md`: what the data are made from, for whoever reads the model's card.
 
-use crate::pool::{self, Split};
+use crate::pool;
 use crate::{Inputs, sources};
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -9,10 +9,8 @@ use std::collections::BTreeMap;
 pub fn sources(inputs: &Inputs) -> Result<()> {
     let listed = sources::listed(&inputs.texts.join("sources.toml"))?;
     let mut counts: BTreeMap<String, [usize; 3]> = BTreeMap::new();
-    for split in [Split::Train, Split::Dev, Split::Test] {
-        for page in pool::load(&inputs.sources, &listed, split)?.pages() {
-            counts.entry(page.source.clone()).or_default()[split as usize] += page.functions.len();
-        }
+    for page in pool::pages(&inputs.sources, &listed)? {
+        counts.entry(page.source).or_default()[page.split as usize] += page.functions.len();
     }
     println!("# Sources of the training data\n");
     println!("Made by `cargo run --release --no-default-features --example episodes -- sources`. A source belongs to one split;");

@@ -1,6 +1,6 @@
 //! What was made, in numbers: for the person who decides whether it is good enough to train on.
 
-use crate::rank::Example;
+use crate::rank::{Example, Wish};
 use agent::repair::Kind;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -31,8 +31,8 @@ impl Tally {
     }
 
     /// So many candidates came, with the right one or without it.
-    pub fn candidates(&mut self, kind: Kind, count: usize, covered: bool) {
-        let fate = self.kinds.entry(kind).or_default();
+    pub fn candidates(&mut self, wish: &Wish, count: usize, covered: bool) {
+        let fate = self.kinds.entry(wish.kind).or_default();
         *(if covered { &mut fate.covered } else { &mut fate.missed }) += 1;
         self.candidates.push(count);
     }
@@ -62,7 +62,11 @@ impl Display for Tally {
         for (kind, fate) in &self.kinds {
             let tried = (fate.covered + fate.missed).max(1);
             let share = 100.0 * fate.covered as f64 / tried as f64;
-            writeln!(f, "{kind:?}: {} found, {} not among the candidates ({share:.1} % covered), {} without a function", fate.covered, fate.missed, fate.unfit)?;
+            writeln!(
+                f,
+                "{kind:?}: {} found, {} not among the candidates ({share:.1} % covered), {} without a function",
+                fate.covered, fate.missed, fate.unfit
+            )?;
         }
         let groups: Vec<String> = self.groups.iter().map(|(group, count)| format!("{group} {count}")).collect();
         writeln!(f, "{}", groups.join(", "))?;

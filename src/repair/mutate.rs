@@ -84,8 +84,8 @@ pub fn injections(passage: &Passage) -> Vec<Candidate> {
     found
 }
 
-/// Every change that people make by mistake.
-fn slips(passage: &Passage) -> Vec<Candidate> {
+/// Every change that people make by mistake, whether or not it can be undone. Costs one parse.
+pub fn slips(passage: &Passage) -> Vec<Candidate> {
     changes(passage, &[], 0).into_iter().filter(|(_, slip)| *slip).map(|(candidate, _)| candidate).collect()
 }
 
