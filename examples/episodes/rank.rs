@@ -76,11 +76,11 @@ pub struct Maker<'a> {
 }
 
 /// Code with a bug, and what mends it.
-struct Case {
-    passages: Vec<Passage>,
-    function: String,
-    mending: Candidate,
-    source: String,
+pub struct Case {
+    pub passages: Vec<Passage>,
+    pub function: String,
+    pub mending: Candidate,
+    pub source: String,
 }
 
 impl Maker<'_> {
