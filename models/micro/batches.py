@@ -18,8 +18,8 @@ import numpy as np
 from examples import Example, Shard
 from trie import Packed, choose, pack
 
-#: Padded lengths; multiples of the attention's block.
-LENGTHS = (192, 256, 320, 384, 448, 512, 640, 768, 1024)
+#: Padded lengths. Each costs a compilation of half a minute.
+LENGTHS = (192, 256, 320, 384, 512, 640, 768, 1024)
 #: Longest candidate, in tokens.
 PATH = 24
 

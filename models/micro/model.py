@@ -17,7 +17,7 @@ from batches import Batch
 
 Params = dict[str, Any]
 EPSILON = 1e-6
-BLOCK = 64
+BLOCK = 128
 
 
 @dataclass(frozen=True)

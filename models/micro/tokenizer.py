@@ -20,11 +20,16 @@ LABELS = [f"{n}|" for n in range(1, 65)]
 #: Texts that are one token wherever they stand. Two of equal length must not overlap: llama.cpp's order of equals is open.
 USER = [
     *LABELS,
-    "`", "` -> `", "'", ", ", " = ", " the ", "self.", "instead of", "should be",
+    "` -> `", ", ", " = ", " the ", "self.", "instead of", "should be",
     " " * 4, " " * 8, " " * 12, "\t\t",
     "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>",
     '{"name": "', '", "arguments": {"', '"}}',
 ]  # fmt: skip
+
+#: Bytes that are cut out likewise; they have their ids already. (`'` would otherwise take the `s` of `'state'`.)
+BYTES = ["`", "'"]
+#: In the order in which llama.cpp cuts them out.
+SPECIAL = sorted(CONTROL + USER + BYTES, key=lambda text: len(text.encode()), reverse=True)
 
 QWEN2 = (
     r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
@@ -42,7 +47,6 @@ class Tokenizer:
         self.texts = pieces + CONTROL + USER
         self.ids = {text: i for i, text in enumerate(self.texts)}
         self.start, self.stop, self.end = self.ids[START], self.ids[STOP], self.ids[END]
-        self._order = sorted(CONTROL + USER, key=lambda t: len(t.encode()), reverse=True)
         self._backend = Backend(models.BPE({p: i for i, p in enumerate(pieces)}, merges))
         self._backend.pre_tokenizer = _pieces_of(QWEN2)
         self._backend.decoder = decoders.ByteLevel()
@@ -54,7 +58,7 @@ class Tokenizer:
     def encode(self, text: str, special: bool = True) -> list[int]:
         """Ids of `text`; without `special`, control tokens in it are ordinary text."""
         out: list[int] = []
-        for part in partition(text, self._order, skip=() if special else CONTROL):
+        for part in partition(text, skip=() if special else CONTROL):
             if isinstance(part, _Special):
                 out.append(self.ids[part])
             else:
@@ -92,8 +96,7 @@ class Tokenizer:
         """Learns merges from `texts` so that the vocabulary has `size` entries in all."""
         backend = Backend(models.BPE())
         backend.pre_tokenizer = _pieces_of(CLASSES)
-        order = sorted(CONTROL + USER, key=lambda t: len(t.encode()), reverse=True)
-        fragments = (p for t in texts for p in partition(t, order) if not isinstance(p, _Special))
+        fragments = (p for t in texts for p in partition(t) if not isinstance(p, _Special))
         trainer = trainers.BpeTrainer(
             vocab_size=size - len(CONTROL) - len(USER),
             min_frequency=4,
@@ -110,10 +113,10 @@ class _Special(str):
     """A stretch of text that is one control or user-defined token."""
 
 
-def partition(text: str, order: list[str], skip: Iterable[str] = ()) -> Iterator[str]:
+def partition(text: str, skip: Iterable[str] = ()) -> Iterator[str]:
     """Cuts special tokens out as llama.cpp's `tokenizer_st_partition` does: each in turn, longest first, over all raw text."""
     parts: list[str] = [text]
-    for special in order:
+    for special in SPECIAL:
         if special not in text or special in skip:
             continue
         cut: list[str] = []
@@ -139,4 +142,4 @@ def overlapping(texts: list[str]) -> list[tuple[str, str]]:
     return [(a, b) for a, b in same if any(a.endswith(b[:n]) for n in range(1, len(b)))]
 
 
-assert not overlapping(CONTROL + USER), overlapping(CONTROL + USER)
+assert not overlapping(SPECIAL), overlapping(SPECIAL)
