@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from trie import Packed, choose, pack
 #: Padded lengths. Each costs a compilation of half a minute.
 LENGTHS = (192, 256, 320, 384, 512, 640, 768, 1024)
 #: Longest candidate, in tokens.
-PATH = 24
+PATH = 32
 
 
 class Batch(NamedTuple):
@@ -42,21 +42,6 @@ class Batch(NamedTuple):
     right: np.ndarray
 
 
-@dataclass
-class Recipe:
-    """What a batch is made of. Weights are relative to the ranking loss of an example."""
-
-    tokens: int = 4096
-    candidates: int = 32
-    write_weight: float = 0.2
-    prompt_weight: float = 0.2
-    episode_weight: float = 1.0
-    #: Share of the prompt's tokens that are predicted.
-    prompt_share: float = 0.15
-    seed: int = 7
-    lengths: tuple[int, ...] = field(default=LENGTHS)
-
-
 class Shape(NamedTuple):
     examples: int
     length: int
@@ -66,7 +51,24 @@ class Shape(NamedTuple):
 
     @classmethod
     def of(cls, length: int, tokens: int, candidates: int) -> Shape:
-        return cls(max(1, round(tokens / length)), length, length * 5 // 12, length * 5 // 12 + 64, candidates)
+        return cls(max(1, round(tokens / length)), length, length * 7 // 16, length // 2 + 64, candidates)
+
+
+@dataclass
+class Recipe:
+    """What a batch is made of. Weights are relative to the ranking loss of an example."""
+
+    tokens: int = 4096
+    candidates: int = 24
+    write_weight: float = 0.2
+    prompt_weight: float = 0.2
+    episode_weight: float = 1.0
+    #: Share of the prompt's tokens that are predicted.
+    prompt_share: float = 0.15
+    seed: int = 7
+
+    def shapes(self) -> dict[int, Shape]:
+        return {length: Shape.of(length, self.tokens, self.candidates) for length in LENGTHS}
 
 
 def packed(example: Example, recipe: Recipe, stop: int, rng: np.random.Generator) -> Packed | None:
@@ -153,7 +155,7 @@ def _endless(folder: Path, rng: np.random.Generator) -> Iterator[Example]:
 def _produce(queue: mp.Queue, folder: Path, recipe: Recipe, stop: int, seed: int) -> None:
     os.nice(3)
     rng = np.random.default_rng(seed)
-    shapes = {length: Shape.of(length, recipe.tokens, recipe.candidates) for length in recipe.lengths}
+    shapes = recipe.shapes()
     waiting: dict[int, list[Packed]] = {length: [] for length in shapes}
     for example in _endless(folder, rng):
         made = packed(example, recipe, stop, rng)

@@ -8,23 +8,29 @@ minutes and `log.txt`. The learning rate falls to 0 by the end of the time. To e
 from __future__ import annotations
 
 import argparse
-import os
 import pickle
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from batches import Loader, Recipe
-from examples import Tokenizer
+from batches import Loader, Recipe, stack
+from tokenizer import Tokenizer
+
+
+WARMUP = 30
+REPORT = 50
 
 
 @dataclass
-class Clock:
-    """Seconds of training so far and in all; both survive a resume."""
+class Progress:
+    """How far a run is, in seconds of training; survives a resume."""
 
     total: float
     spent: float = 0.0
-    #: When an early end was asked for (in seconds of training), and the share of the full rate at that moment.
+    steps: int = 0
+    tokens: int = 0
+    examples: int = 0
+    #: When an early end was asked for, and the share of the full rate at that moment.
     asked: float | None = None
     asked_rate: float = 1.0
 
@@ -34,9 +40,21 @@ class Clock:
             return self.asked_rate * max(0.0, (self.total - self.spent) / max(1.0, self.total - self.asked))
         return min(1.0, max(0.0, (1 - self.spent / self.total) / (1 - flat)))
 
-    def end_in(self, seconds: float, flat: float) -> None:
-        self.asked_rate = self.rate(flat)
-        self.asked, self.total = self.spent, self.spent + seconds
+    def heed(self, request: Path, flat: float) -> None:
+        """Ends within the minutes that stand in `request` (3 where it is empty), if there is such a file; removes it."""
+        if request.exists():
+            self.asked_rate = self.rate(flat)
+            self.asked, self.total = self.spent, self.spent + 60 * float(request.read_text().strip() or 3)
+            request.unlink()
+
+    def add(self, seconds: float, tokens: int, examples: int) -> None:
+        self.spent += seconds
+        self.steps += 1
+        self.tokens += tokens
+        self.examples += examples
+
+    def __str__(self) -> str:
+        return f"{self.spent:.0f}/{self.total:.0f} s step {self.steps} examples {self.examples} tokens {self.tokens / 1e6:.2f}M"
 
 
 def arguments() -> argparse.Namespace:
@@ -56,8 +74,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dev", type=int, default=300, help="held-out examples at each checkpoint")
     parser.add_argument("--resume", action="store_true")
     for field in fields(Recipe):
-        if field.name != "lengths":
-            parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
     return parser.parse_args()
 
 
@@ -65,16 +82,16 @@ def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     tokenizer = Tokenizer.load(options.data / "tokenizer.json")
-    recipe = Recipe(**{f.name: getattr(options, f.name) for f in fields(Recipe) if f.name != "lengths"})
+    recipe = Recipe(**{f.name: getattr(options, f.name) for f in fields(Recipe)})
     # Before jax: its threads do not survive a fork.
     loader = Loader(options.data, recipe, tokenizer.stop, options.workers)
     try:
-        run(options, loader, len(tokenizer))
+        run(options, recipe, loader, len(tokenizer))
     finally:
         loader.close()
 
 
-def run(options: argparse.Namespace, loader: Loader, vocabulary: int) -> None:
+def run(options: argparse.Namespace, recipe: Recipe, loader: Loader, vocabulary: int) -> None:
     import jax
     import jax.numpy as jnp
 
@@ -82,75 +99,71 @@ def run(options: argparse.Namespace, loader: Loader, vocabulary: int) -> None:
     import optimizer
     import rank_eval
 
-    jax.config.update("jax_compilation_cache_dir", str(options.out / "compiled"))
-    shape = model.Shape(vocabulary, options.width, options.layers, options.heads, options.hidden)
-    stored = options.out / "checkpoint.pkl"
-    log = Log(options.out / "log.txt")
-    clock, seen, examples = Clock(options.minutes * 60), 0, 0
+    # Beside the data: other runs of the same shapes find it.
+    jax.config.update("jax_compilation_cache_dir", str(options.data / "compiled"))
+    stored, log = options.out / "checkpoint.pkl", Log(options.out / "log.txt")
     if options.resume and stored.exists():
         saved = pickle.loads(stored.read_bytes())
-        shape, params = model.Shape(**saved["shape"]), saved["params"]
-        state, clock = optimizer.State(*saved["optimizer"]), Clock(**saved["clock"])
-        seen, examples = saved["seen"], saved["examples"]
-        clock.total = max(clock.total, options.minutes * 60)
+        shape, params, progress = model.Shape(**saved["shape"]), saved["params"], Progress(**saved["progress"])
+        state = optimizer.State(*saved["optimizer"])
+        progress.total = max(progress.total, options.minutes * 60)
     else:
+        shape = model.Shape(vocabulary, options.width, options.layers, options.heads, options.hidden)
         params = jax.tree.map(jnp.asarray, model.initial(shape, options.seed, not options.plain_start))
-        state = optimizer.start(params)
-    held_out = rank_eval.held_out(options.data, "dev", options.dev)
-    score = rank_eval.scorer(shape)
-    size = sum(x.size for x in jax.tree.leaves(params))
-    log.say(f"{size} parameters, {len(held_out)} held-out examples, {vars(options)}")
+        state, progress = optimizer.start(params), Progress(options.minutes * 60)
+    held_out, score = rank_eval.held_out(options.data, "dev", options.dev), rank_eval.scorer(shape)
+    log.say(f"{sum(x.size for x in jax.tree.leaves(params))} parameters, {len(held_out)} held-out examples, {vars(options)}")
 
-    def step(params, state, batch, rate):
-        (_, report), gradients = jax.value_and_grad(model.loss, has_aux=True)(params, shape, batch)
-        params, state = optimizer.update(params, gradients, state, rate)
-        return params, state, report
-
-    step = jax.jit(step, donate_argnums=(0, 1))
+    # Two programs: only the first is compiled again for each length. All of it before the clock starts.
+    gradient = jax.jit(lambda params, batch: jax.grad(model.loss, has_aux=True)(params, shape, batch))
+    update = jax.jit(optimizer.update, donate_argnums=(0, 2))
+    compiled = {n: gradient.lower(params, stack([], s)).compile() for n, s in recipe.shapes().items()}
+    log.say("compiled")
 
     def checkpoint() -> None:
-        host = jax.tree.map(lambda x: jax.device_get(x), (params, tuple(state)))
-        content = {"shape": shape.stored(), "params": host[0], "optimizer": host[1], "clock": vars(clock),
-                   "seen": seen, "examples": examples, "options": {k: str(v) for k, v in vars(options).items()}}  # fmt: skip
+        content = {"shape": shape.stored(), "params": jax.device_get(params), "progress": vars(progress),
+                   "optimizer": jax.device_get(tuple(state)), "options": {k: str(v) for k, v in vars(options).items()}}  # fmt: skip
         stored.with_suffix(".new").write_bytes(pickle.dumps(content))
         stored.with_suffix(".new").rename(stored)
         if held_out:
             rows = rank_eval.places(held_out, rank_eval.candidate_scores(score, params, held_out))
-            log.say(f"dev at {clock.spent / 60:.1f} min\n" + rank_eval.table(rows, detailed=clock.spent >= clock.total))
+            log.say(f"dev at {progress.spent / 60:.1f} min\n{rank_eval.table(rows, detailed=progress.rate(0) == 0)}")
 
-    request = options.out / "stop-in"
-    reports, last, saved_at = [], time.monotonic(), clock.spent
-    known: set[tuple] = set()
-    steps_here = cpu = slow = 0
-    while clock.spent < clock.total:
-        if request.exists():
-            clock.end_in(float(request.read_text() or 3) * 60, options.flat)
-            request.unlink()
-            log.say(f"asked to end: {(clock.total - clock.spent) / 60:.1f} minutes left")
+    reports, last, saved_at, pace = [], time.monotonic(), progress.spent, Pace()
+    while progress.spent < progress.total:
+        progress.heed(options.out / "stop-in", options.flat)
         batch, tokens = loader.next()
-        new = batch.ids.shape not in known
-        known.add(batch.ids.shape)
-        rate = options.rate * clock.rate(options.flat) * min(1.0, (int(steps_here) + 1) / 30)
-        before = time.process_time()
-        params, state, report = step(params, state, batch, jnp.float32(rate))
+        rate = options.rate * progress.rate(options.flat) * min(1.0, (progress.steps + 1) / WARMUP)
+        gradients, report = compiled[batch.ids.shape[1]](params, batch)
+        params, state = update(params, gradients, state, jnp.float32(rate))
         reports.append(jax.device_get(report))
         now = time.monotonic()
-        # Compiling is not training: a shape's first step does not count as time, so short runs compare.
-        clock.spent += 0 if new else now - last
-        if not new:
-            cpu, slow = cpu + time.process_time() - before, slow + tokens
-        last, steps_here, seen, examples = now, steps_here + 1, seen + tokens, examples + len(batch.ids)
-        if steps_here % 50 == 0:
-            mean = {k: sum(r[k] for r in reports) / len(reports) for k in reports[0]}
-            words = " ".join(f"{k} {v:.4f}" for k, v in mean.items())
-            log.say(f"{clock.spent:.0f} s step {steps_here} examples {examples} tokens {seen / 1e6:.2f}M {words} "
-                    f"rate {rate:.4f} {slow / max(1, cpu) :.0f} tokens/cpu-s {tokens_per_second(log, seen):.0f} tokens/s")  # fmt: skip
-            reports = []
-        if clock.spent - saved_at > options.checkpoint_minutes * 60:
+        progress.add(now - last, tokens, len(batch.ids))
+        pace.add(tokens)
+        last = now
+        if progress.steps % REPORT == 0:
+            means = " ".join(f"{k} {sum(r[k] for r in reports) / len(reports):.4f}" for k in reports[0])
+            log.say(f"{progress} {means} rate {rate:.4f} {pace}")
+            reports, pace = [], Pace()
+        if progress.spent - saved_at > options.checkpoint_minutes * 60:
             checkpoint()
-            saved_at, last = clock.spent, time.monotonic()
+            saved_at, last = progress.spent, time.monotonic()
     checkpoint()
     log.say("done")
+
+
+class Pace:
+    """Tokens per second of the clock and of the processor: the second does not suffer from neighbours."""
+
+    def __init__(self) -> None:
+        self._clock, self._processor, self._tokens = time.monotonic(), time.process_time(), 0
+
+    def add(self, tokens: int) -> None:
+        self._tokens += tokens
+
+    def __str__(self) -> str:
+        clock, processor = time.monotonic() - self._clock, time.process_time() - self._processor
+        return f"{self._tokens / max(1e-9, clock):.0f} tokens/s {self._tokens / max(1e-9, processor):.0f} tokens/cpu-s"
 
 
 class Log:
@@ -158,19 +171,11 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.marks: list[tuple[float, int]] = []
 
     def say(self, line: str) -> None:
         print(line, flush=True)
         with self._path.open("a") as out:
             out.write(line + "\n")
-
-
-def tokens_per_second(log: Log, seen: int) -> float:
-    """Since the last lines of progress."""
-    log.marks = [*log.marks, (time.monotonic(), seen)][-6:]
-    (then, before), (now, after) = log.marks[0], log.marks[-1]
-    return (after - before) / (now - then) if now > then else 0.0
 
 
 if __name__ == "__main__":
