@@ -22,6 +22,8 @@ from trie import Packed, choose, pack
 LENGTHS = (192, 256, 320, 384, 512, 640, 768, 1024)
 #: Longest candidate, in tokens.
 PATH = 32
+#: After so many examples a producer looks for new shards.
+RESCAN = 2000
 
 
 class Batch(NamedTuple):
@@ -144,12 +146,17 @@ def stack(sequences: list[Packed], shape: Shape) -> Batch:
 
 
 def _endless(folder: Path, rng: np.random.Generator) -> Iterator[Example]:
-    """Training examples in random order, again and again; shards that appear later join at the next round."""
+    """Training examples in random order, none twice before all were seen. Shards may appear while it runs."""
+    shards: dict[Path, Shard] = {}
+    unseen: list[tuple[Path, int]] = []
     while True:
-        shards = [Shard(path) for path in sorted(folder.glob("train*.npz"))]
-        order = np.array([(s, i) for s, shard in enumerate(shards) for i in range(len(shard))], np.int32)
-        for s, i in rng.permutation(order):
-            yield shards[s][i]
+        new = [path for path in sorted(folder.glob("train*.npz")) if path not in shards]
+        shards |= {path: Shard(path) for path in new}
+        unseen += [(path, i) for path in (new if unseen else shards) for i in range(len(shards[path]))]
+        unseen = [unseen[i] for i in rng.permutation(len(unseen))]
+        for path, i in unseen[:RESCAN]:
+            yield shards[path][i]
+        unseen = unseen[RESCAN:]
 
 
 def _produce(queue: mp.Queue, folder: Path, recipe: Recipe, stop: int, seed: int) -> None:
