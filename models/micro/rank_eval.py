@@ -41,7 +41,7 @@ def candidate_scores(score: Score, params: Params, examples: list[Example]) -> l
         if length is not None:
             waiting[length, -(-len(kept) // 64) * 64].append((i, kept, made))
     for (length, most), entries in waiting.items():
-        shape = BatchShape(2048 // length, length, length // 2, length, most)
+        shape = BatchShape(2048 // length, length, length, 2 * length, most)
         for at in range(0, len(entries), shape.examples):
             part = entries[at : at + shape.examples]
             scores = np.asarray(score(params, stack([made for _, _, made in part], shape)))

@@ -1,0 +1,68 @@
+#!/bin/sh
+# From nothing to a GGUF file: fetches sources, makes data, learns a tokenizer, trains, exports.
+#
+#   models/micro/train.sh [--work DIR] [--minutes N] [--size small|medium] [--examples N] [--gpu]
+#
+# Everything it makes is below DIR (default target/micro); what is there already is not made again, and a training that
+# was stopped goes on from its last checkpoint. Needs cargo and Python 3.11 or later.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+work=target/micro minutes=60 size=small examples=60000 gpu=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --work) work=$2; shift ;;
+        --minutes) minutes=$2; shift ;;
+        --size) size=$2; shift ;;
+        --examples) examples=$2; shift ;;
+        --gpu) gpu=yes ;;
+        *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    esac
+    shift
+done
+case $size in
+    small) vocabulary=2048 shape='' ;;
+    # 14 million parameters; hours on a CPU.
+    medium) vocabulary=4096 shape='--width 384 --layers 8 --heads 12 --hidden 896 --rate 0.008' ;;
+    *) echo "unknown size $size" >&2; exit 2 ;;
+esac
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+
+python=$work/venv/bin/python
+if [ ! -x "$python" ]; then
+    python3 -m venv "$work/venv"
+    if [ -n "$gpu" ]; then
+        sed 's/^jax==/jax[cuda12]==/' "$here/requirements.txt" > "$work/requirements.txt"
+    else
+        cp "$here/requirements.txt" "$work/requirements.txt"
+    fi
+    "$python" -m pip install --quiet -r "$work/requirements.txt"
+fi
+
+if [ ! -d "$work/sources" ]; then
+    "$python" "$here/fetch.py" "$work/sources.part"
+    mv "$work/sources.part" "$work/sources"
+fi
+
+# rank SPLIT COUNT OUT [--shard N]
+rank() {
+    (cd "$here/../.." && cargo run --release --no-default-features --example episodes -- rank \
+        --sources "$work/sources" --texts "$here" --split "$1" --count "$2" --out "$3" ${4:+"$4" "$5"})
+}
+mkdir -p "$work/data"
+[ -e "$work/data/train-0.jsonl" ] || rank train "$examples" "$work/data/train" --shard 5000
+[ -e "$work/data/dev.jsonl" ] || rank dev 1000 "$work/data/dev.jsonl"
+"$python" "$here/examples.py" "$work/ids-$size" "$work"/data/train-*.jsonl "$work/data/dev.jsonl" --vocabulary "$vocabulary"
+
+if [ -n "$gpu" ]; then
+    # Large batches, and enough processes to make them.
+    shape="$shape --tokens 65536 --workers $(nproc)"
+else
+    # Without these glibc gives every step's memory back and takes it again page by page: half the speed.
+    export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456
+    export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+fi
+# shellcheck disable=SC2086 # a list of options
+"$python" "$here/train.py" "$work/ids-$size" "$work/run-$size" --minutes "$minutes" --resume $shape
+"$python" "$here/rank_eval.py" "$work/run-$size/checkpoint.pkl" "$work/ids-$size"
+"$python" "$here/export.py" "$work/run-$size/checkpoint.pkl" "$work/ids-$size/tokenizer.json" "$work/micro-$size"
