@@ -23,6 +23,9 @@ use crate::repair::{Candidate, Kind, Passage};
 use std::collections::HashSet;
 use std::ops::Range;
 
+/// Longer lines, in bytes, are data or written by programs, and each change of one is a copy of it.
+const LONGEST: usize = 400;
+
 /// A change of a few bytes of the parsed text.
 struct Edit {
     at: Range<usize>,
@@ -112,7 +115,7 @@ fn changes(passage: &Passage, said: &[String], before: usize) -> Vec<(Candidate,
     let mut found = Vec::with_capacity(edits.len());
     for edit in edits {
         let Some((row, columns)) = code.place(&edit.at) else { continue };
-        let Some(old) = passage.lines.get(row) else { continue };
+        let Some(old) = passage.lines.get(row).filter(|line| line.len() <= LONGEST) else { continue };
         let new = [&old[..columns.start], &edit.with, &old[columns.end..]].concat();
         if new == *old || new.trim().is_empty() || !seen.insert((row, new.clone())) {
             continue;

@@ -93,6 +93,11 @@ impl<'c> Names<'c> {
         self.sorts.get(name).is_some_and(|sorts| sorts.iter().any(|&(_, sort)| sort == Sort::Number))
     }
 
+    /// Whether any use of the name says what its value is.
+    pub fn is_told(&self, name: &str) -> bool {
+        self.sorts.contains_key(name)
+    }
+
     /// Whether the passage gives the name a value that can be seen at a place.
     pub fn bound(&self, name: &str, at: usize) -> bool {
         self.seen.get(name).is_some_and(|places| places.iter().any(|place| place.contains(&at)))

@@ -30,6 +30,10 @@ fn used(code: &Code<'_>, item: usize) -> Option<Sort> {
     match kind {
         _ if BINARIES.contains(&kind) || kind.contains("assignment") && kind != "assignment" => {
             let signs = || code.children(parent).filter(|&i| !code.items[i].named).map(|i| code.text(i));
+            // `%` fills in what a text leaves open.
+            if code.parts(parent).any(|i| code.is_string(i)) {
+                return signs().any(|sign| matches!(sign, "==" | "!=" | "===" | "!==")).then_some(Sort::Whole);
+            }
             let other = code.parts(parent).any(|i| i != item && is_number(code, i));
             (signs().any(|sign| NUMERIC.contains(&sign)) || other).then_some(Sort::Number)
         }
@@ -67,6 +71,9 @@ fn held(code: &Code<'_>, value: usize) -> Option<Sort> {
     if kind == "parenthesized_expression" {
         return code.parts(value).next().and_then(|inner| held(code, inner));
     }
+    if code.is_string(value) || kind.starts_with("binary") && code.parts(value).any(|i| code.is_string(i)) {
+        return Some(Sort::Whole);
+    }
     let length = CALLS.contains(&kind) && LENGTHS.contains(&callee(code, value));
     let counted = code.child(value, "property").is_some_and(|i| LENGTHS.contains(&code.text(i)));
     let computed = kind.starts_with("binary")
@@ -75,7 +82,7 @@ fn held(code: &Code<'_>, value: usize) -> Option<Sort> {
     if length || counted || computed || is_number(code, value) {
         Some(Sort::Number)
     } else {
-        (WHOLES.contains(&kind) || code.is_string(value)).then_some(Sort::Whole)
+        WHOLES.contains(&kind).then_some(Sort::Whole)
     }
 }
 

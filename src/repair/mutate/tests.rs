@@ -93,6 +93,7 @@ fn numbers_and_bounds_move_by_one() {
         Kind::Bound,
         &["2|.. -> ..=", "2|..n -> ..n - 1", "2|..n -> ..n + 1"],
     );
+    check("a.py", "def f(n, s):\n    s = \"%d\" % n\n    return f(n, s)", Kind::Bound, &["3|(n -> (n - 1", "3|(n -> (n + 1"]);
     check("a.py", "def f(name, mode):\n    return g(name, mode)", Kind::Bound, &[]);
 }
 
@@ -219,6 +220,12 @@ fn labels_run_through_all_passages() {
     let passages = [passage("a.py", "def f(a):\n    return a"), passage("b.rs", "fn f() -> u8 {\n    1\n}")];
     let labels: Vec<usize> = candidates(&passages, &[]).iter().map(|c| c.label).collect();
     assert_eq!(labels, [2, 4, 4, 4]);
+}
+
+#[test]
+fn lines_that_no_person_wrote_stay() {
+    let line = "a = [1]; ".repeat(100);
+    check("a.js", &format!("{line}\nb = 1;"), Kind::Number, &["2|1 -> 2", "2|1 -> 0"]);
 }
 
 #[test]

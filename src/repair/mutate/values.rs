@@ -6,7 +6,7 @@ use crate::repair::mutate::code::Code;
 use crate::repair::mutate::grammar::{BINARIES, CALLS, INDEXINGS, INTEGERS, SIMPLE};
 use crate::repair::mutate::names::Names;
 use crate::repair::mutate::roles::Role;
-use crate::repair::mutate::tables::{BOUNDED, LENGTHS};
+use crate::repair::mutate::tables::{BOUNDED, LENGTHS, NO_NAMES};
 use crate::repo::syntax::Language;
 
 /// Longer numbers are no counts.
@@ -128,7 +128,9 @@ fn is_bound(code: &Code<'_>, names: &Names<'_>, item: usize) -> bool {
         _ if INDEXINGS.contains(&here) => !begins,
         "slice" | "range_expression" => true,
         "slice_expression" => !begins,
-        "argument_list" | "arguments" => length || number || variable && is_counting(code, names, code.parent(parent)),
+        "argument_list" | "arguments" => {
+            length || number || variable && is_counting(code, names, code.parent(parent), code.text(item))
+        }
         _ if operands(code, parent).is_some() => compares(code, parent, item, length),
         "assignment" | "return_statement" | "let_declaration" | "variable_declarator" | "expression_list" | "tuple" => {
             length || number
@@ -152,10 +154,10 @@ fn compares(code: &Code<'_>, whole: usize, item: usize, length: bool) -> bool {
     }
 }
 
-/// Whether the arguments of a call are positions or counts.
-fn is_counting(code: &Code<'_>, names: &Names<'_>, call: usize) -> bool {
-    let name = callee(code, call);
-    BOUNDED.contains(&name) || names.defines(name)
+/// Whether the arguments of a call are positions or counts, or the call is the function's own and nothing says what it takes.
+fn is_counting(code: &Code<'_>, names: &Names<'_>, call: usize, name: &str) -> bool {
+    let callee = callee(code, call);
+    BOUNDED.contains(&callee) || names.defines(callee) && !names.is_told(name) && !NO_NAMES.contains(&name)
 }
 
 /// The last word of what a call calls; empty for what is no call.
