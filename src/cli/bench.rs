@@ -47,7 +47,7 @@ fn in_words(figures: &Figures) -> String {
     let line = |what: &str, Compared { ours, baseline, ratio, spread: [lowest, highest] }: Compared| {
         format!("{what:<34} {ours:>9.1} {baseline:>9.1} {ratio:>7.3}   {lowest:.3}-{highest:.3}")
     };
-    [
+    let mut lines = vec![
         format!(
             "{}, {} tokens in its vocabulary, medians of {} rounds, tokens per second",
             figures.model, figures.vocabulary, figures.rounds
@@ -57,6 +57,7 @@ fn in_words(figures: &Figures) -> String {
         line("decode, against llama-cpp-2", figures.decode),
         line("decode, grammar waiting", figures.grammar_waiting),
         line("decode, grammar checking", figures.grammar_checking),
-    ]
-    .join("\n")
+    ];
+    lines.extend(figures.scoring.map(|scoring| line("texts scored, against one by one", scoring)));
+    lines.join("\n")
 }

@@ -8,10 +8,11 @@ use crate::engine::backend::{Backend, LoadOptions};
 use crate::engine::embedded::Embedded;
 use crate::engine::llama::bare::Bare;
 use crate::protocol::message::Message;
-use crate::protocol::turn::{Reply, Sampling, ToolCard, ToolChoice, TurnRequest};
+use crate::protocol::turn::{Reply, Sampling, ScoreRequest, ToolCard, ToolChoice, TurnRequest};
 use crate::units::Tokens;
 use serde::Serialize;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,9 @@ pub struct Extent {
     pub generate: u32,
     pub rounds: u32,
 }
+
+/// Texts that are scored in a round.
+const TEXTS: u32 = 16;
 
 /// The figures, in tokens per second.
 #[derive(Clone, Debug, Serialize)]
@@ -35,6 +39,9 @@ pub struct Figures {
     pub grammar_waiting: Compared,
     /// Decode with the grammar checking every token, against decode without tools.
     pub grammar_checking: Compared,
+    /// Texts scored in a second, all of them at once against one after the other; the conversation stands in the cache for
+    /// both. `None` where the model cannot.
+    pub scoring: Option<Compared>,
 }
 
 /// Ours against its baseline of the same run.
@@ -89,7 +96,7 @@ pub fn bench(
     let info = engine.info();
     let bare = Bare::load(options, info.window.unwrap_or_default().0)?;
     let (mut prefill, mut decode) = (Rounds::default(), Rounds::default());
-    let (mut waiting, mut checking) = (Rounds::default(), Rounds::default());
+    let (mut waiting, mut checking, mut scoring) = (Rounds::default(), Rounds::default(), Rounds::default());
     let listed = serde_json::to_string(tools).unwrap_or_default();
     // One round more than asked for: the first warms caches and finds the size of a prefill piece.
     for round in 0..=extent.rounds {
@@ -106,6 +113,7 @@ pub fn bench(
         let deep = run(format!("{round} {listed} {words}"), &[], ToolChoice::Auto)?;
         let auto = run(format!("auto {words}"), tools, ToolChoice::Auto)?;
         let required = run(format!("required {words}"), tools, ToolChoice::Required)?;
+        let scored = scored(&mut engine, words)?;
         if round == 0 {
             continue;
         }
@@ -113,6 +121,9 @@ pub fn bench(
         decode.add(decode_speed(&plain), bared.generated as f64 / bared.decode.as_secs_f64());
         waiting.add(decode_speed(&auto), decode_speed(&deep));
         checking.add(decode_speed(&required), decode_speed(&deep));
+        if let Some([together, alone]) = scored {
+            scoring.add(f64::from(TEXTS) / together.as_secs_f64(), f64::from(TEXTS) / alone.as_secs_f64());
+        }
         say(&format!("round {round} of {}", extent.rounds));
     }
     Ok(Figures {
@@ -123,7 +134,27 @@ pub fn bench(
         decode: decode.compared(),
         grammar_waiting: waiting.compared(),
         grammar_checking: checking.compared(),
+        scoring: (!scoring.ours.is_empty()).then(|| scoring.compared()),
     })
+}
+
+/// How long it takes to score texts behind a prompt, together and one after the other.
+fn scored(engine: &mut Embedded, words: String) -> Result<Option<[Duration; 2]>, EngineError> {
+    let change = |n| format!("{}|`path` -> `{}`", n % 4 + 1, ["self", "let", "match", "return"][n / 4 % 4]);
+    let texts: Vec<String> = (0..TEXTS as usize).map(change).collect();
+    let messages = vec![Message::User { text: words }];
+    let mut score = |texts: &[String]| {
+        let request = ScoreRequest { messages: messages.clone(), continuations: texts.to_vec() };
+        let start = Instant::now();
+        Ok(engine.score(&request, &mut |_| {}, &AtomicBool::new(false))?.map(|_| start.elapsed()))
+    };
+    // The first has the prompt to process.
+    if score(&[])?.is_none() {
+        return Ok(None);
+    }
+    let together = score(&texts)?;
+    let alone = texts.chunks(1).map(score).sum::<Result<Option<Duration>, EngineError>>()?;
+    Ok(together.zip(alone).map(|(together, alone)| [together, alone]))
 }
 
 fn prefill_speed(reply: &Reply) -> f64 {

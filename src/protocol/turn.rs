@@ -157,7 +157,7 @@ pub struct Scores {
     pub logprobs: Vec<f64>,
     /// Of the conversation. `generated` is 0, `decode_ms` is what the texts took.
     pub usage: Usage,
-    /// Tokens of the texts that were processed; a beginning that several share counts once.
+    /// Tokens of the texts that were processed: a beginning that several share once, or once for each chunk of many texts.
     pub scored: Tokens,
 }
 

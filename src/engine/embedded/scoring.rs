@@ -13,9 +13,9 @@ use crate::units::Tokens;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// Cells that branches may copy in all. llama.cpp takes some 100 ns for each, which no cancel interrupts: with a long prompt
-/// fewer ways go side by side.
-const COPIES: usize = 1 << 19;
+/// Cells that branches may copy in all. llama.cpp takes up to half a microsecond for each, coming and going, which no cancel
+/// interrupts: behind a conversation of more than 8,000 tokens fewer ways go side by side.
+const COPIES: usize = 1 << 18;
 
 /// Where a walk through the tree stands.
 struct Walk<'a> {

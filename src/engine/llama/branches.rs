@@ -32,7 +32,7 @@ impl Context {
         self.outputs
     }
 
-    /// Begins the first branches with what the main sequence holds. Costs no memory, and some 100 ns a token and branch.
+    /// Begins the first branches with what the main sequence holds. Costs no memory, and some 200 ns a token and branch.
     pub fn branch(&mut self, count: usize) {
         for branch in self.some(count) {
             // SAFETY: the context is live; the branch is one of its sequences.
