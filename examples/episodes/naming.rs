@@ -140,7 +140,7 @@ impl<'a> Namer<'a> {
             let part = |all: &'static [&'static str], chance: &mut Chance| *chance.pick(all);
             let word: String =
                 (0..count).flat_map(|_| [part(ONSETS, chance), part(VOWELS, chance), part(ENDS, chance)]).collect();
-            if (stable(word.as_bytes()) % 5 == 0) == self.held && word.len() > 1 {
+            if stable(word.as_bytes()).is_multiple_of(5) == self.held && word.len() > 1 {
                 return word;
             }
         }
