@@ -310,7 +310,7 @@ fn a_small_change_that_the_issue_names_needs_no_turn_of_a_model() {
             "{strategy}: {}",
             ended.out
         );
-        assert!(ended.err.contains("shelf.py:2 `<` -> `<=` passes"), "{strategy}: {}", ended.err);
+        assert!(ended.err.contains("passing: shelf.py:2 `<` -> `<=`;"), "{strategy}: {}", ended.err);
         before.check(&machine.project(), &[]);
     }
     let more = ["--test", "sh check.sh", "--replay", &silent, "--strategy", "repair"];
@@ -318,7 +318,10 @@ fn a_small_change_that_the_issue_names_needs_no_turn_of_a_model() {
     assert_eq!((check_shape(&result), &result["ranked"]["order"], &result["attempts"]), ("fixed", &json!("words"), &json!(0)));
     before.check(&machine.project(), &["shelf.py"]);
     let log = machine.path("home/state/sessions").join(format!("{}.jsonl", result["session"].as_str().unwrap()));
-    assert!(std::fs::read_to_string(log).unwrap().contains("shelf.py:2 `<` -> `<=` passes"), "what was tried is in the session");
+    assert!(
+        std::fs::read_to_string(log).unwrap().contains("passing: shelf.py:2 `<` -> `<=`;"),
+        "what was tried is in the session"
+    );
 }
 
 #[test]

@@ -201,17 +201,19 @@ impl Flow<'_> {
             scored: ranking.scored,
             order: ranking.by,
         };
-        let told = tried.iter().map(|tried| {
-            let end = if tried.code == 0 { "passes".into() } else { format!("ends with {}", tried.code) };
-            format!("{} {end}", pool.told(ranking.order[tried.rank]))
-        });
+        let told = |which: &dyn Fn(&Tried) -> bool| {
+            let told: Vec<String> =
+                tried.iter().filter(|tried| which(tried)).map(|tried| pool.told(ranking.order[tried.rank])).collect();
+            if told.is_empty() { "none".into() } else { told.join(", ") }
+        };
         self.say(format!(
-            "ranked repair: {} of {} changes tried in {:.1} s, {} tokens read by the model: {}",
+            "ranked repair: {} of {} changes tried in {:.1} s, {} tokens read by the model; passing: {}; failing: {}",
             tried.len(),
             report.candidates,
             took.as_secs_f64(),
             ranking.spent.prefilled + ranking.spent.generated,
-            told.collect::<Vec<_>>().join(", ")
+            told(&|tried| tried.code == 0),
+            told(&|tried| tried.code != 0),
         ));
         self.tally.ranked = Some(report);
     }

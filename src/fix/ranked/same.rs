@@ -134,6 +134,7 @@ mod tests {
         check("if n - 1 == k", "if n == k + 1", true);
         check("if a < b", "if b > a", true);
         check("if n >= -1", "if n > -2", true);
+        check("x = min(a) if len(a) + 1 > 3 else 0", "x = min(a) if len(a) >= 3 else 0", true);
     }
 
     #[test]
