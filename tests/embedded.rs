@@ -15,7 +15,8 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::gguf::raw::{Raw, Value};
+use support::gguf::favour::favour;
+use support::gguf::raw::Raw;
 use support::gguf::{Arch, GLM, Gguf, HARMONY, LLAMA3, MISTRAL, QWEN, Weights};
 
 /// A family's template, its special tokens, and the token that ends its turns.
@@ -61,21 +62,6 @@ fn templates() -> Option<PathBuf> {
         return None;
     }
     Some(folder)
-}
-
-/// Makes some pieces likelier than the rest: the first dimension is the same for every token, and only their rows of the
-/// output look at it. Random weights would otherwise hardly ever begin a call or end a string.
-fn favour(raw: &mut Raw, pieces: &[(&str, f32)], width: usize) {
-    let Some(Value::Strs(tokens)) = raw.keys.iter().find(|(k, _)| k == "tokenizer.ggml.tokens").map(|(_, v)| v) else {
-        panic!("a model has tokens")
-    };
-    let count = tokens.len();
-    let rows: Vec<_> = pieces.iter().filter_map(|(p, by)| Some((tokens.iter().position(|t| t == p)?, *by))).collect();
-    let set = |data: &mut [u8], row: usize, value: f32| data[row * width * 4..][..4].copy_from_slice(&value.to_le_bytes());
-    for row in 0..count {
-        set(&mut raw.tensor("token_embd.weight").data, row, 1.0);
-        set(&mut raw.tensor("output.weight").data, row, rows.iter().find(|(r, _)| *r == row).map_or(0.0, |(_, by)| *by));
-    }
 }
 
 struct Loaded {

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "every test crate compiles this module and uses its own part of it")]
 
 pub mod bad;
+pub mod favour;
 pub mod graft;
 mod layout;
 pub mod raw;
