@@ -5,18 +5,22 @@ mod chance;
 mod functions;
 mod issue;
 mod naming;
+mod oracle;
 mod pool;
 mod rank;
 mod report;
 mod sources;
+mod stage;
 mod tally;
 
 use crate::pool::Split;
+use agent::tools::Toolbox;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[derive(Parser)]
 struct Arguments {
@@ -28,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Bugs in real functions, and all candidates that might mend them.
     Rank(Ranks),
+    /// Whole episodes of the loop, played by an engine that knows the bug.
+    Episodes(Ranks),
     /// The table of sources for people.
     Sources(Inputs),
 }
@@ -65,6 +71,7 @@ struct Ranks {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Rank(ranks) => rank(&ranks),
+        Command::Episodes(ranks) => episodes(&ranks),
         Command::Sources(inputs) => report::sources(&inputs),
     }
 }
@@ -102,5 +109,32 @@ fn rank(ranks: &Ranks) -> Result<()> {
         println!("{}", path.display());
     }
     println!("{tally}");
+    Ok(())
+}
+
+fn episodes(ranks: &Ranks) -> Result<()> {
+    let listed = sources::listed(&ranks.inputs.texts.join("sources.toml"))?;
+    let texts = issue::texts(&ranks.inputs.texts.join("issues.toml"))?;
+    let words = naming::words(&ranks.inputs.texts.join("words.toml"))?;
+    let pool = pool::load(&ranks.inputs.sources, &listed, ranks.split)?;
+    let theatre = oracle::Theatre {
+        maker: rank::Maker { pool: &pool, texts: &texts, words: &words, split: ranks.split, seed: ranks.seed },
+        toolbox: Arc::new(Toolbox::builtin()),
+        runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+    };
+    let partial = ranks.out.with_extension("partial");
+    let mut out = BufWriter::new(File::create(&partial).with_context(|| format!("cannot write `{}`", partial.display()))?);
+    let (mut written, mut tried) = (0, 0);
+    while written < ranks.count {
+        if let Some(episode) = theatre.episode(tried)? {
+            serde_json::to_writer(&mut out, &episode)?;
+            out.write_all(b"\n")?;
+            written += 1;
+        }
+        tried += 1;
+    }
+    out.flush()?;
+    std::fs::rename(&partial, &ranks.out)?;
+    println!("{written} of {tried} in {}", ranks.out.display());
     Ok(())
 }
