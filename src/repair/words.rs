@@ -187,7 +187,7 @@ fn definitions(passage: &Passage) -> Vec<&str> {
     for (at, line) in passage.lines.iter().enumerate() {
         let words = pieces(line);
         let keyword = |word: &&str| ["def", "fn", "func", "function", "class", "struct", "enum"].contains(word);
-        if let Some(place) = words.iter().position(|word| keyword(word)) {
+        if let Some(place) = words.iter().position(keyword) {
             // Go names the receiver first, in brackets.
             let after = &words[place + 1..];
             let skipped =
