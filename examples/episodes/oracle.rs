@@ -132,8 +132,7 @@ impl Theatre<'_> {
         let task = task.micro(issue, Some(stage.command));
         let mut messages = task.opening.clone();
         let notes = Arc::clone(&oracle.notes);
-        let mut agent =
-            Agent { engine: Box::new(oracle), toolbox: Arc::clone(&self.toolbox), cancel: CancellationToken::new() };
+        let mut agent = Agent { engine: Box::new(oracle), toolbox: Arc::clone(&self.toolbox), cancel: CancellationToken::new() };
         let report = self.runtime.block_on(agent.work(task, &mut |event: &Event| follow(&mut messages, event)));
         if !matches!(report.outcome, Outcome::Finished { .. }) {
             notes.lock().map_err(|_| anyhow::anyhow!("the oracle broke down"))?.lost = true;

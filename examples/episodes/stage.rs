@@ -121,14 +121,8 @@ fn words(path: &str, function: &str, chance: &mut Chance) -> String {
             format!("test {function} ... FAILED\n  left: {got}\n right: {want}\ntest result: FAILED. {count} passed; 1 failed"),
             format!("test result: ok. {} passed; 0 failed", count + 1),
         ),
-        2 => (
-            format!("--- FAIL: {function}\n    got {got}, want {want}\nFAIL"),
-            format!("ok  {count} tests"),
-        ),
-        3 => (
-            format!("not ok {count} - {function}\n  expected: {want}\n  actual: {got}"),
-            format!("ok {count} - {function}"),
-        ),
+        2 => (format!("--- FAIL: {function}\n    got {got}, want {want}\nFAIL"), format!("ok  {count} tests")),
+        3 => (format!("not ok {count} - {function}\n  expected: {want}\n  actual: {got}"), format!("ok {count} - {function}")),
         _ => (format!("AssertionError: {got} != {want}"), "OK".to_owned()),
     };
     format!("if cmp -s {path} ../want; then\ncat <<'END'\n{passed}\nEND\nelse\ncat <<'END'\n{failed}\nEND\nexit 1\nfi\n")

@@ -20,7 +20,7 @@ use crate::fix::flow::{Before, Ending, Flow};
 use crate::fix::output::Status;
 use crate::fix::ranked::budget::Budget;
 use crate::fix::ranked::pool::Pool;
-use crate::fix::ranked::rank::{Question, Ranking, rank};
+use crate::fix::ranked::rank::{Asking, Question, Ranking, rank};
 use crate::fix::ranked::report::{Order, Report};
 use crate::fix::ranked::spot::Edit;
 use crate::fix::ranked::trial::{Bench, Tried, trial};
@@ -122,6 +122,7 @@ impl Flow<'_> {
         let question = Question {
             issue: &options.issue,
             output: full.then_some(before.run.output.as_str()),
+            asking: if full { Asking::Likelihood } else { Asking::Verdict },
             budget: &budget,
             deadline: budget.time.map(|time| begun + time),
             strategy: options.strategy,

@@ -48,7 +48,9 @@ impl Work for Scripted<'_> {
     fn score<'a>(&'a mut self, request: &'a ScoreRequest, _: &'a CancellationToken, _: Sink<'a>) -> Pending<'a, Scored> {
         let scores = self.likes.as_ref().map(|likes| {
             let place = |text: &String| likes.iter().position(|liked| text.contains(liked)).unwrap_or(100);
-            let logprobs = request.continuations.iter().map(|text| -(place(text) as f64)).collect();
+            // Behind what it likes a `-` is unlikely.
+            let one = |text: &String| if text.ends_with('-') { place(text) as f64 - 200.0 } else { -(place(text) as f64) };
+            let logprobs = request.continuations.iter().map(one).collect();
             let usage = Usage { prompt: Tokens(30), prefilled: Tokens(20), reused: Tokens(10), ..Usage::default() };
             Scores { logprobs, usage, scored: Tokens(7) }
         });

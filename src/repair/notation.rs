@@ -42,6 +42,9 @@ pub fn change(label: usize, old: &str, new: &str) -> String {
     format!("{label}|`{wrong}` -> `{right}`")
 }
 
+/// What a micro model has learnt to say behind a change that is right, and behind one that is wrong: each one token.
+pub const MARKS: [&str; 2] = ["+", "-"];
+
 /// What a model wrote as a change, in its first line that says anything: the label, what is wrong, and what is right.
 pub fn parse(text: &str) -> Option<(usize, &str, &str)> {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;

@@ -11,6 +11,7 @@ use crate::prompts::{self, RepairOpening};
 use crate::protocol::event::Event;
 use crate::protocol::message::Message;
 use crate::protocol::turn::{Delta, Sampling, ScoreRequest, ToolChoice, TurnRequest, Usage};
+use crate::repair::notation;
 use crate::repair::order::Order as Ordering;
 use crate::units::Tokens;
 use std::future::Future;
@@ -25,11 +26,39 @@ const WARMTH: f32 = 0.8;
 /// Of dense text.
 const BYTES_PER_TOKEN: usize = 3;
 
+/// How a model is asked about a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// How likely it is as the answer.
+    Likelihood,
+    /// Whether it is right or wrong: a micro model has learnt to mark it, and tells more by that than by what it would write.
+    Verdict,
+}
+
+impl Asking {
+    fn texts(self, changes: Vec<String>) -> Vec<String> {
+        let marked = |change: &String| notation::MARKS.map(|mark| format!("{change}{mark}"));
+        match self {
+            Self::Likelihood => changes,
+            Self::Verdict => changes.iter().flat_map(marked).collect(),
+        }
+    }
+
+    /// One number for each change, the higher the better.
+    fn scores(self, logprobs: Vec<f64>) -> Vec<f64> {
+        match self {
+            Self::Likelihood => logprobs,
+            Self::Verdict => logprobs.chunks(2).map(|pair| pair[0] - pair[1]).collect(),
+        }
+    }
+}
+
 /// What the model is asked.
 pub(crate) struct Question<'a> {
     pub issue: &'a str,
     /// How the tests fail. `None` for a micro model.
     pub output: Option<&'a str>,
+    pub asking: Asking,
     pub budget: &'a Budget,
     pub deadline: Option<Instant>,
     pub strategy: Strategy,
@@ -104,14 +133,15 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// Asks how likely the changes from `first` on are, each as the answer. `None`, with a word to the person: it is not known.
     async fn score(&mut self, pool: &Pool, first: usize) -> Option<Vec<f64>> {
-        let request = ScoreRequest { messages: self.messages.clone(), continuations: pool.changes(first) };
+        let asking = self.question.asking;
+        let request = ScoreRequest { messages: self.messages.clone(), continuations: asking.texts(pool.changes(first)) };
         let asked = request.continuations.len();
         let stop = self.work.cancel().child_token();
         let scored = in_time(self.question.deadline, &stop, self.work.score(&request, &stop, self.sink)).await;
         let why = match scored {
             Ok(Some(scores)) if scores.logprobs.len() == asked => {
                 self.count(&scores.usage, scores.scored);
-                return Some(scores.logprobs);
+                return Some(asking.scores(scores.logprobs));
             }
             // Before a loop that is as it is; alone it explains the result.
             Ok(None) if self.question.strategy == Strategy::Auto => return None,

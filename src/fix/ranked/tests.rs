@@ -229,6 +229,9 @@ async fn a_micro_model_is_shown_what_it_was_trained_on_and_its_choice_stands() {
     let [Message::User { text }] = &model.asked[0].messages[..] else { panic!("{:?}", model.asked) };
     assert!(text.starts_with("count() leaves out items that equal the limit\n\ncalc.py\n1|"), "{text}");
     assert!(!text.contains("red"), "{text}");
+    let asked = &model.asked[0].continuations;
+    assert!(asked.chunks(2).all(|pair| pair[0].strip_suffix('+') == pair[1].strip_suffix('-')), "{asked:?}");
+    assert_eq!(result.ranked.unwrap().rank, Some(1), "what it marks as right comes first");
 }
 
 #[tokio::test]
