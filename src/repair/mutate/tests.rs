@@ -8,18 +8,18 @@ use crate::repo::syntax::Language;
 use std::collections::HashSet;
 
 const SNIPPETS: &[(&str, &str)] = &[
-    ("search.py", include_str!("snippets/search.py")),
-    ("cart.py", include_str!("snippets/cart.py")),
-    ("words.py", include_str!("snippets/words.py")),
-    ("ring.rs", include_str!("snippets/ring.rs")),
-    ("lines.rs", include_str!("snippets/lines.rs")),
-    ("page.js", include_str!("snippets/page.js")),
-    ("queue.ts", include_str!("snippets/queue.ts")),
-    ("list.tsx", include_str!("snippets/list.tsx")),
-    ("window.go", include_str!("snippets/window.go")),
-    ("matrix.c", include_str!("snippets/matrix.c")),
-    ("Bank.java", include_str!("snippets/Bank.java")),
-    ("stack.rb", include_str!("snippets/stack.rb")),
+    ("search.py", include_str!("../../../tests/fixtures/mutate/search.py")),
+    ("cart.py", include_str!("../../../tests/fixtures/mutate/cart.py")),
+    ("words.py", include_str!("../../../tests/fixtures/mutate/words.py")),
+    ("ring.rs", include_str!("../../../tests/fixtures/mutate/ring.rs")),
+    ("lines.rs", include_str!("../../../tests/fixtures/mutate/lines.rs")),
+    ("page.js", include_str!("../../../tests/fixtures/mutate/page.js")),
+    ("queue.ts", include_str!("../../../tests/fixtures/mutate/queue.ts")),
+    ("list.tsx", include_str!("../../../tests/fixtures/mutate/list.tsx")),
+    ("window.go", include_str!("../../../tests/fixtures/mutate/window.go")),
+    ("matrix.c", include_str!("../../../tests/fixtures/mutate/matrix.c")),
+    ("Bank.java", include_str!("../../../tests/fixtures/mutate/Bank.java")),
+    ("stack.rb", include_str!("../../../tests/fixtures/mutate/stack.rb")),
 ];
 
 fn passage(name: &str, text: &str) -> Passage {
