@@ -17,6 +17,7 @@ use crate::pool::Split;
 use agent::tools::Toolbox;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -77,17 +78,63 @@ fn main() -> Result<()> {
 }
 
 fn rank(ranks: &Ranks) -> Result<()> {
-    let listed = sources::listed(&ranks.inputs.texts.join("sources.toml"))?;
-    let texts = issue::texts(&ranks.inputs.texts.join("issues.toml"))?;
-    let words = naming::words(&ranks.inputs.texts.join("words.toml"))?;
-    let pool = pool::load(&ranks.inputs.sources, &listed, ranks.split)?;
-    for (language, functions) in pool.languages() {
+    let material = Material::load(ranks)?;
+    for (language, functions) in material.pool.languages() {
         println!("{language:?}: {functions} functions");
     }
-    let maker = rank::Maker { pool: &pool, texts: &texts, words: &words, split: ranks.split, seed: ranks.seed };
+    let maker = material.maker(ranks);
     let mut tally = tally::Tally::default();
+    write(ranks, |number| {
+        let example = maker.example(number, &mut tally);
+        example.iter().for_each(|example| tally.written(example));
+        Ok(example)
+    })?;
+    println!("{tally}");
+    Ok(())
+}
+
+fn episodes(ranks: &Ranks) -> Result<()> {
+    let material = Material::load(ranks)?;
+    let theatre = oracle::Theatre {
+        maker: material.maker(ranks),
+        toolbox: Arc::new(Toolbox::builtin()),
+        runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+    };
+    let mut tried = 0;
+    write(ranks, |number| {
+        tried += 1;
+        theatre.episode(number)
+    })?;
+    println!("{} of {tried} were kept", ranks.count);
+    Ok(())
+}
+
+/// What examples are made from.
+struct Material {
+    texts: issue::Texts,
+    words: naming::Words,
+    pool: pool::Pool,
+}
+
+impl Material {
+    fn load(ranks: &Ranks) -> Result<Self> {
+        let listed = sources::listed(&ranks.inputs.texts.join("sources.toml"))?;
+        Ok(Self {
+            texts: issue::texts(&ranks.inputs.texts.join("issues.toml"))?,
+            words: naming::words(&ranks.inputs.texts.join("words.toml"))?,
+            pool: pool::load(&ranks.inputs.sources, &listed, ranks.split)?,
+        })
+    }
+
+    fn maker(&self, ranks: &Ranks) -> rank::Maker<'_> {
+        rank::Maker { pool: &self.pool, texts: &self.texts, words: &self.words, split: ranks.split, seed: ranks.seed }
+    }
+}
+
+/// Writes as many examples as wished for, by their numbers; a number without one is passed over.
+fn write<T: Serialize>(ranks: &Ranks, mut example: impl FnMut(usize) -> Result<Option<T>>) -> Result<()> {
     // A wish that cannot be met leaves a gap in the numbers, not in the data.
-    let mut examples = 0..;
+    let mut number = 0;
     let shard = ranks.shard.unwrap_or(ranks.count).max(1);
     for first in (0..ranks.count).step_by(shard) {
         let path = match ranks.shard {
@@ -97,44 +144,18 @@ fn rank(ranks: &Ranks) -> Result<()> {
         // Under another name until it is whole: a trainer may be watching.
         let partial = path.with_extension("partial");
         let mut out = BufWriter::new(File::create(&partial).with_context(|| format!("cannot write `{}`", partial.display()))?);
-        for _ in first..ranks.count.min(first + shard) {
-            let example =
-                examples.by_ref().find_map(|number| maker.example(number, &mut tally)).context("the numbers ran out")?;
-            tally.written(&example);
-            serde_json::to_writer(&mut out, &example)?;
-            out.write_all(b"\n")?;
+        let mut left = ranks.count.min(first + shard) - first;
+        while left > 0 {
+            if let Some(example) = example(number)? {
+                serde_json::to_writer(&mut out, &example)?;
+                out.write_all(b"\n")?;
+                left -= 1;
+            }
+            number += 1;
         }
         out.flush()?;
         std::fs::rename(&partial, &path)?;
         println!("{}", path.display());
     }
-    println!("{tally}");
-    Ok(())
-}
-
-fn episodes(ranks: &Ranks) -> Result<()> {
-    let listed = sources::listed(&ranks.inputs.texts.join("sources.toml"))?;
-    let texts = issue::texts(&ranks.inputs.texts.join("issues.toml"))?;
-    let words = naming::words(&ranks.inputs.texts.join("words.toml"))?;
-    let pool = pool::load(&ranks.inputs.sources, &listed, ranks.split)?;
-    let theatre = oracle::Theatre {
-        maker: rank::Maker { pool: &pool, texts: &texts, words: &words, split: ranks.split, seed: ranks.seed },
-        toolbox: Arc::new(Toolbox::builtin()),
-        runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
-    };
-    let partial = ranks.out.with_extension("partial");
-    let mut out = BufWriter::new(File::create(&partial).with_context(|| format!("cannot write `{}`", partial.display()))?);
-    let (mut written, mut tried) = (0, 0);
-    while written < ranks.count {
-        if let Some(episode) = theatre.episode(tried)? {
-            serde_json::to_writer(&mut out, &episode)?;
-            out.write_all(b"\n")?;
-            written += 1;
-        }
-        tried += 1;
-    }
-    out.flush()?;
-    std::fs::rename(&partial, &ranks.out)?;
-    println!("{written} of {tried} in {}", ranks.out.display());
     Ok(())
 }

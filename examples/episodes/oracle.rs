@@ -164,7 +164,8 @@ enum Act {
         new: String,
         worth: bool,
     },
-    Slip,
+    /// The same, with a letter lost in copying.
+    Slip(String),
     Run,
     Say,
 }
@@ -184,7 +185,7 @@ impl Oracle {
         let right = Act::Edit { line: stage.line, new: mending.new.clone(), worth: true };
         let mut acts = vec![Act::Search, Act::Read(None), Act::Look(1)];
         if chance.percent(SLIPS) {
-            acts.push(Act::Slip);
+            acts.push(Act::Slip(mending.new.clone()));
         }
         if chance.percent(WRONG)
             && let Some(wrong) = mistake(case, chance)
@@ -231,11 +232,11 @@ impl Oracle {
                 is_offered(request, &arguments).then_some(())?;
                 ("edit", arguments)
             }
-            Act::Slip => {
+            Act::Slip(new) => {
                 worth = false;
-                let (search, replace) = edit(&text, self.stage.line, "")?;
-                let slipped = search.replacen(|c: char| c.is_ascii_lowercase(), "", 1) + &replace;
-                ("edit", json!({ "path": self.stage.path, "search": slipped, "replace": search }))
+                let (search, replace) = edit(&text, self.stage.line, &new)?;
+                let slipped = search.replacen(|c: char| c.is_ascii_lowercase(), "", 1);
+                ("edit", json!({ "path": self.stage.path, "search": slipped, "replace": replace }))
             }
             Act::Run => ("run", json!({ "command": self.stage.command })),
             Act::Say => return Some(self.reply(Reply { text: self.closing.clone(), ..Reply::default() }, true, request)),

@@ -13,10 +13,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 /// How often each language is wished for, in percent.
-const LANGUAGES: &[(Language, u32)] =
+pub const LANGUAGES: &[(Language, u32)] =
     &[(Language::Python, 40), (Language::JavaScript, 14), (Language::TypeScript, 11), (Language::Rust, 20), (Language::Go, 15)];
 /// How often each kind is wished for: what people do wrong often, more often; nothing so rare that it is not learnt.
-const KINDS: &[(Kind, u32)] = &[
+pub const KINDS: &[(Kind, u32)] = &[
     (Kind::Compare, 14),
     (Kind::Arithmetic, 9),
     (Kind::Number, 8),
@@ -29,7 +29,7 @@ const KINDS: &[(Kind, u32)] = &[
     (Kind::Swap, 6),
     (Kind::Counterpart, 5),
 ];
-const LEVELS: &[(Level, u32)] = &[(Level::Explicit, 45), (Level::Hinted, 35), (Level::Vague, 20)];
+pub const LEVELS: &[(Level, u32)] = &[(Level::Explicit, 45), (Level::Hinted, 35), (Level::Vague, 20)];
 /// What a micro model is shown at most.
 const SHOWN_LINES: usize = 48;
 const SHOWN_BYTES: usize = 2_000;
@@ -135,6 +135,11 @@ impl Maker<'_> {
         }
     }
 
+    /// A path of a file beside the shown ones.
+    pub fn path(&self, language: Language, chance: &mut Chance) -> agent::path::RepoPath {
+        repo_path(&Namer::of(self.words, self.split.held()).path(language, chance))
+    }
+
     /// A function with a bug of the wished kind, among what else would be suspected.
     pub fn case(&self, language: Language, kind: Kind, chance: &mut Chance) -> Option<Case> {
         let (page, number) = (0..PATIENCE).find_map(|_| {
@@ -207,7 +212,7 @@ impl Maker<'_> {
     }
 }
 
-fn wished<T: Copy>(table: &[(T, u32)], chance: &mut Chance) -> T {
+pub fn wished<T: Copy>(table: &[(T, u32)], chance: &mut Chance) -> T {
     let weights: Vec<u32> = table.iter().map(|(_, weight)| *weight).collect();
     table[chance.weighed(&weights)].0
 }
@@ -265,7 +270,7 @@ fn repo_path(path: &str) -> agent::path::RepoPath {
     serde_json::from_value(json!(path)).expect("a path is a string")
 }
 
-fn spoken(language: Language) -> Spoken {
+pub fn spoken(language: Language) -> Spoken {
     match language {
         Language::Rust => Spoken::Rust,
         Language::JavaScript => Spoken::JavaScript,
