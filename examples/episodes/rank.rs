@@ -6,6 +6,7 @@ use crate::naming::{Namer, Renaming, Words};
 use crate::pool::{Page, Pool, Split};
 use crate::tally::Tally;
 use agent::prompts::{Allowance, RepairOpening, repair_opening};
+use agent::repair::order::features;
 use agent::repair::words::{evidence, named, said};
 use agent::repair::{Candidate, Kind, Passage, mutate, notation};
 use agent::repo::syntax::Language;
@@ -52,6 +53,9 @@ pub struct Example {
     pub continuations: Vec<String>,
     kinds: Vec<Kind>,
     pub words: Vec<u8>,
+    /// What the order knows of each candidate besides the model, see `repair::order::Features`; for fitting its weights.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    features: Vec<Vec<f64>>,
     pub right: usize,
 }
 
@@ -120,6 +124,7 @@ impl Maker<'_> {
         let evidence = evidence(issue, &case.passages);
         let says = |word: &str| u8::from(!ranked.hard && !word.is_empty() && named(word, &evidence));
         let candidates = &ranked.candidates;
+        let known = if self.split == Split::Train { Vec::new() } else { features(candidates, &evidence, None) };
         Example {
             task: "rank",
             split: self.split,
@@ -131,6 +136,7 @@ impl Maker<'_> {
             continuations: candidates.iter().map(|one| notation::change(one.label, &one.old, &one.new)).collect(),
             kinds: candidates.iter().map(|one| one.kind).collect(),
             words: candidates.iter().map(|one| says(&one.removed) + says(&one.added)).collect(),
+            features: known.iter().map(|one| one.as_array().to_vec()).collect(),
             right: ranked.right,
         }
     }

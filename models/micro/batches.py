@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from examples import Example, Shard
+from tokenizer import Tokenizer
 from trie import Packed, choose, pack
 
 #: Padded lengths. Each costs a compilation of half a minute.
@@ -32,14 +33,12 @@ class Batch(NamedTuple):
     ids: np.ndarray
     positions: np.ndarray
     ends: np.ndarray
-    #: Positions whose next token is predicted, without repetition.
-    rows: np.ndarray
-    #: Edges: index into `rows`, token, weight in the plain language-model loss.
+    #: Predictions of the plain loss: after which position, which token, with what weight.
     source: np.ndarray
     target: np.ndarray
     weight: np.ndarray
-    #: Candidates: indices of their edges (one past the last edge is no edge), which are real, which is right.
-    paths: np.ndarray
+    #: Candidates: where they end, which are real, which is right.
+    leaves: np.ndarray
     real: np.ndarray
     right: np.ndarray
 
@@ -47,26 +46,27 @@ class Batch(NamedTuple):
 class Shape(NamedTuple):
     examples: int
     length: int
-    rows: int
-    edges: int
+    predictions: int
     candidates: int
 
     @classmethod
     def of(cls, length: int, tokens: int, candidates: int) -> Shape:
-        return cls(max(1, round(tokens / length)), length, length * 7 // 16, length // 2 + 64, candidates)
+        return cls(max(1, round(tokens / length)), length, length // 4, candidates)
 
 
 @dataclass
 class Recipe:
-    """What a batch is made of. Weights are relative to the ranking loss of an example."""
+    """What a batch is made of. Weights of the plain loss are per token, that of the ranking loss per example is 1."""
 
     tokens: int = 4096
-    candidates: int = 24
-    write_weight: float = 0.2
-    prompt_weight: float = 0.2
-    episode_weight: float = 1.0
+    candidates: int = 40
+    write_weight: float = 1.0
+    prompt_weight: float = 0.1
     #: Share of the prompt's tokens that are predicted.
-    prompt_share: float = 0.15
+    prompt_share: float = 0.3
+    episode_weight: float = 0.3
+    #: Share of sequences that are random tokens to copy.
+    copying: float = 0.1
     seed: int = 7
 
     def shapes(self) -> dict[int, Shape]:
@@ -82,15 +82,13 @@ def packed(example: Example, recipe: Recipe, stop: int, rng: np.random.Generator
     candidates = [c for i, c in enumerate(example.candidates) if len(c) <= PATH]
     right = candidates.index(example.candidates[example.right])
     chosen = choose(candidates, right, recipe.candidates, rng)
-    made = pack(example.prompt, [candidates[i] for i in chosen], 0, stop)
-    written = {*made.paths[0], *(e for e, token in enumerate(made.target) if token == stop)}
-    for edge in written:
-        made.weight[edge] = recipe.write_weight / len(written)
+    made = pack(example.prompt, [candidates[i] for i in chosen], 0)
+    made.weight = [recipe.write_weight] * len(made.weight)
     count = int(len(example.prompt) * recipe.prompt_share)
     for at in rng.choice(len(example.prompt) - 1, count, replace=False) if count else ():
         made.source.append(int(at))
         made.target.append(example.prompt[at + 1])
-        made.weight.append(recipe.prompt_weight / count)
+        made.weight.append(recipe.prompt_weight)
     return made
 
 
@@ -103,45 +101,51 @@ def _text(example: Example, recipe: Recipe) -> Packed:
         ends=[total] * total,
         source=[i - 1 for i in learned],
         target=[ids[i] for i in learned],
-        weight=[recipe.episode_weight / max(1, len(learned))] * len(learned),
-        paths=[],
+        weight=[recipe.episode_weight] * len(learned),
+        leaves=[],
         right=0,
     )
 
 
+def copying(words: int, recipe: Recipe, rng: np.random.Generator) -> Packed:
+    """Random tokens, then stretches of them again. Without this the heads that copy, which the model starts with, are lost
+    before it has found a use for them."""
+    length = LENGTHS[0]
+    ids = rng.integers(0, words, 64).tolist()
+    learned = []
+    while len(ids) < length - 24:
+        start, count = rng.integers(0, 48), rng.integers(6, 24)
+        # Nobody can know where a stretch begins; its second token is ambiguous where the first occurs twice.
+        learned += range(len(ids) + 1, len(ids) + count)
+        ids += ids[start : start + count]
+    learned = [i for i in learned if i < len(ids)]
+    made = _text(Example(ids, [], -1, [0] * len(ids), {}), recipe)
+    made.source, made.target = [i - 1 for i in learned], [ids[i] for i in learned]
+    made.weight = [recipe.prompt_weight] * len(learned)
+    return made
+
+
 def stack(sequences: list[Packed], shape: Shape) -> Batch:
     """Pads sequences to `shape`. Edges that do not fit are left out: those of the plain loss stand last."""
-    n, length, rows, edges, candidates = shape
+    n, length, predictions, candidates = shape
     out = Batch(
         ids=np.zeros((n, length), np.int32),
         positions=np.zeros((n, length), np.int32),
         ends=np.full((n, length), length, np.int32),
-        rows=np.zeros((n, rows), np.int32),
-        source=np.zeros((n, edges), np.int32),
-        target=np.zeros((n, edges), np.int32),
-        weight=np.zeros((n, edges), np.float32),
-        paths=np.full((n, candidates, PATH), edges, np.int32),
+        source=np.zeros((n, predictions), np.int32),
+        target=np.zeros((n, predictions), np.int32),
+        weight=np.zeros((n, predictions), np.float32),
+        leaves=np.zeros((n, candidates), np.int32),
         real=np.zeros((n, candidates), bool),
         right=np.zeros(n, np.int32),
     )
     for i, s in enumerate(sequences):
         out.ids[i, : len(s)], out.positions[i, : len(s)], out.ends[i, : len(s)] = s.ids, s.positions, s.ends
-        row_of: dict[int, int] = {}
-        kept = 0
-        for at, target, weight in zip(s.source, s.target, s.weight):
-            if kept == edges or (at not in row_of and len(row_of) == rows):
-                break
-            out.source[i, kept] = row_of.setdefault(at, len(row_of))
-            out.target[i, kept], out.weight[i, kept] = target, weight
-            kept += 1
-        out.rows[i, : len(row_of)] = list(row_of)
-        for c, path in enumerate(s.paths):
-            if all(edge < kept for edge in path):
-                out.paths[i, c, : len(path)] = path
-                out.real[i, c] = True
+        kept = min(predictions, len(s.source))
+        out.source[i, :kept], out.target[i, :kept], out.weight[i, :kept] = s.source[:kept], s.target[:kept], s.weight[:kept]
+        out.leaves[i, : len(s.leaves)] = s.leaves
+        out.real[i, : len(s.leaves)] = True
         out.right[i] = s.right
-        if s.paths and not out.real[i, s.right]:
-            out.real[i], out.weight[i] = False, 0.0
     return out
 
 
@@ -159,13 +163,14 @@ def _endless(folder: Path, rng: np.random.Generator) -> Iterator[Example]:
         unseen = unseen[RESCAN:]
 
 
-def _produce(queue: mp.Queue, folder: Path, recipe: Recipe, stop: int, seed: int) -> None:
+def _produce(queue: mp.Queue, folder: Path, recipe: Recipe, tokenizer: Tokenizer, seed: int) -> None:
     os.nice(3)
     rng = np.random.default_rng(seed)
     shapes = recipe.shapes()
     waiting: dict[int, list[Packed]] = {length: [] for length in shapes}
     for example in _endless(folder, rng):
-        made = packed(example, recipe, stop, rng)
+        drill = rng.random() < recipe.copying
+        made = copying(tokenizer.words, recipe, rng) if drill else packed(example, recipe, tokenizer.stop, rng)
         length = next((n for n in shapes if made is not None and len(made) <= n), None)
         if length is None:
             continue
@@ -179,11 +184,11 @@ def _produce(queue: mp.Queue, folder: Path, recipe: Recipe, stop: int, seed: int
 class Loader:
     """A queue of (batch, real tokens in it) filled by `workers` processes. Start it before anything touches jax."""
 
-    def __init__(self, folder: Path, recipe: Recipe, stop: int, workers: int) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, tokenizer: Tokenizer, workers: int) -> None:
         context = mp.get_context("fork")
         self._queue: mp.Queue = context.Queue(24)
         self._workers = [
-            context.Process(target=_produce, args=(self._queue, folder, recipe, stop, recipe.seed + i), daemon=True)
+            context.Process(target=_produce, args=(self._queue, folder, recipe, tokenizer, recipe.seed + i), daemon=True)
             for i in range(workers)
         ]
         for worker in self._workers:

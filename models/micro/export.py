@@ -13,7 +13,7 @@ from model import EPSILON, Params, Shape
 from tokenizer import BYTES, CONTROL, USER, Tokenizer
 
 HERE = Path(__file__).parent
-CONTEXT = 1024
+CONTEXT = 4096
 Q8 = gguf.GGMLQuantizationType.Q8_0
 
 

@@ -114,7 +114,7 @@ def _induction(layers: list[Params], shape: Shape, rng: np.random.Generator) -> 
             second["qkv"][:, k[slow[at]]] = 2.2 * backs[back][:, at]
         copy = orthogonal(head)
         second["qkv"][:, v] = copy
-        second["out"][h * head : (h + 1) * head] = copy.T
+        second["out"][h * head : (h + 1) * head] = 2.0 * copy.T
 
 
 def _norm(x: jax.Array, weight: jax.Array) -> jax.Array:
@@ -155,35 +155,32 @@ def hidden(params: Params, shape: Shape, ids: jax.Array, positions: jax.Array, e
     return _norm(x, params["norm"]).reshape(n, length, -1)
 
 
-def likelihoods(params: Params, shape: Shape, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """log P of every edge, and of every candidate (minus infinity where there is none)."""
+def verdicts(params: Params, shape: Shape, batch: Batch, marks: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
+    """log P of every prediction, and of every candidate how much likelier the first mark is after it than the second (minus
+    infinity where there is none)."""
     states = hidden(params, shape, batch.ids, batch.positions, batch.ends)
-    rows = jnp.take_along_axis(states, batch.rows[:, :, None], 1)
-    logits = rows @ params["embedding"].T
-    total = jax.nn.logsumexp(logits, -1)
-    # Two steps instead of one gather with two indices: its gradient is a scatter into the logits otherwise.
-    picked = jnp.take_along_axis(rows, batch.source[:, :, None], 1)
-    own = jnp.sum(picked * params["embedding"][batch.target], -1)
-    edges = own - jnp.take_along_axis(total, batch.source, 1)
-    padded = jnp.pad(edges, ((0, 0), (0, 1)))
-    n, count, longest = batch.paths.shape
-    scores = jnp.take_along_axis(padded, batch.paths.reshape(n, -1), 1).reshape(n, count, longest).sum(-1)
-    return edges, jnp.where(batch.real, scores, -1e9)
+    rows = jnp.take_along_axis(states, batch.source[:, :, None], 1)
+    own = jnp.sum(rows * params["embedding"][batch.target], -1)
+    predicted = own - jax.nn.logsumexp(rows @ params["embedding"].T, -1)
+    leaves = jnp.take_along_axis(states, batch.leaves[:, :, None], 1)
+    scores = leaves @ (params["embedding"][marks[0]] - params["embedding"][marks[1]])
+    return predicted, jnp.where(batch.real, scores, -1e9)
 
 
-def loss(params: Params, shape: Shape, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The ranking loss plus the weighted plain losses, both per example; and what to report."""
-    edges, scores = likelihoods(params, shape, batch)
+def loss(
+    params: Params, shape: Shape, batch: Batch, marks: tuple[int, int], ranking: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """`ranking` times the ranking loss plus the weighted plain losses, all per example; and what to report."""
+    predicted, scores = verdicts(params, shape, batch, marks)
     ranked = batch.real.any(-1)
     right = jnp.take_along_axis(scores, batch.right[:, None], 1)[:, 0]
     surprise = jnp.where(ranked, jax.nn.logsumexp(scores, -1) - right, 0.0).sum()
-    plain = -(edges * batch.weight).sum()
+    plain = -(predicted * batch.weight).sum()
     examples = batch.ids.shape[0]
     count = jnp.maximum(1, ranked.sum())
     report = {
         "rank": surprise / count,
         "first": jnp.where(ranked, right >= scores.max(-1), False).sum() / count,
-        "write": -jnp.where(ranked, right, 0.0).sum() / count,
-        "plain": plain / examples,
+        "plain": plain / jnp.maximum(1e-9, batch.weight.sum()),
     }
-    return (surprise + plain) / examples, report
+    return (ranking * surprise + plain) / examples, report

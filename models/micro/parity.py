@@ -52,6 +52,13 @@ def greedy(params: Params, shape: Shape, prompt: list[int], most: int, stop: int
     return ids[len(prompt) :]
 
 
+def verdicts(probe: Probe, prompt: str, candidates: list[str]) -> np.ndarray:
+    """How much likelier the first mark is than the second behind each candidate, as llama.cpp has it."""
+    marked = [candidate + mark for candidate in candidates for mark in "+-"]
+    scores = np.array(probe.ask(op="score", prompt=prompt, continuations=marked)["scores"])
+    return scores[0::2] - scores[1::2]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
@@ -61,7 +68,7 @@ def main() -> None:
     parser.add_argument("--probe", type=Path, required=True)
     parser.add_argument("--texts", type=int, default=300)
     parser.add_argument("--prompts", type=int, default=20)
-    parser.add_argument("--tolerance", type=float, default=0.1, help="of a candidate's log P; q8_0 needs about 0.5")
+    parser.add_argument("--tolerance", type=float, default=0.1, help="of a verdict, in nats; q8_0 needs about 0.5")
     options = parser.parse_args()
     stored = pickle.loads(options.checkpoint.read_bytes())
     params, shape = stored["params"], Shape(**stored["shape"])
@@ -82,14 +89,11 @@ def main() -> None:
         same += got == greedy(params, shape, tokenizer.encode(prompt), 16, tokenizer.stop, compiled)
     print(f"greedy text: {same} of {len(ranked)} identical")
 
-    ours = candidate_scores(scorer(shape), params, [encode(r, tokenizer, template) for r in ranked])
-    theirs = [
-        np.array(probe.ask(op="score", prompt=template.render(r["messages"], opened=True), continuations=r["continuations"])["scores"])
-        for r in ranked
-    ]
+    ours = candidate_scores(scorer(shape, tokenizer.marks), params, [encode(r, tokenizer, template) for r in ranked])
+    theirs = [verdicts(probe, template.render(r["messages"], opened=True), r["continuations"]) for r in ranked]
     gap = max(float(np.abs(a - b)[np.isfinite(a)].max()) for a, b in zip(ours, theirs))
     order = sum(int(a.argmax() == b.argmax()) for a, b in zip(ours, theirs))
-    print(f"likelihoods: largest difference {gap:.4f}; the same best candidate in {order} of {len(ranked)}")
+    print(f"verdicts: largest difference {gap:.4f}; the same best candidate in {order} of {len(ranked)}")
     if wrong or same < len(ranked) or gap > options.tolerance:
         raise SystemExit("the trainer and llama.cpp differ")
 

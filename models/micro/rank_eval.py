@@ -16,7 +16,7 @@ import numpy as np
 
 from batches import PATH, Batch, Shape as BatchShape, stack
 from examples import Example, Shard
-from model import Params, Shape, likelihoods
+from model import Params, Shape, verdicts
 from trie import pack
 
 TRIES = (1, 3, 8, 32)
@@ -24,9 +24,9 @@ LENGTHS = (512, 1024, 2048)
 Score = Callable[[Params, Batch], jax.Array]
 
 
-def scorer(shape: Shape) -> Score:
+def scorer(shape: Shape, marks: tuple[int, int]) -> Score:
     """The likelihood of every candidate of a batch, compiled once per batch shape."""
-    return jax.jit(lambda params, batch: likelihoods(params, shape, batch)[1])
+    return jax.jit(lambda params, batch: verdicts(params, shape, batch, marks)[1])
 
 
 def candidate_scores(score: Score, params: Params, examples: list[Example]) -> list[np.ndarray]:
@@ -35,13 +35,13 @@ def candidate_scores(score: Score, params: Params, examples: list[Example]) -> l
     waiting = defaultdict(list)
     for i, example in enumerate(examples):
         kept = [c for c, tokens in enumerate(example.candidates) if len(tokens) <= PATH]
-        made = pack(example.prompt, [example.candidates[c] for c in kept], 0, None)
+        made = pack(example.prompt, [example.candidates[c] for c in kept], 0)
         out[i] = np.full(len(example.candidates), -np.inf)
         length = next((n for n in LENGTHS if len(made) <= n), None)
         if length is not None:
             waiting[length, -(-len(kept) // 64) * 64].append((i, kept, made))
     for (length, most), entries in waiting.items():
-        shape = BatchShape(2048 // length, length, length, 2 * length, most)
+        shape = BatchShape(2048 // length, length, 1, most)
         for at in range(0, len(entries), shape.examples):
             part = entries[at : at + shape.examples]
             scores = np.asarray(score(params, stack([made for _, _, made in part], shape)))
@@ -88,7 +88,9 @@ def table(rows: list[dict], detailed: bool) -> str:
 
 
 def held_out(folder: Path, split: str, most: int) -> list[Example]:
-    """Ranking examples of a split, evenly drawn from all of them."""
+    """At most `most` ranking examples of a split, evenly drawn from all of them."""
+    if not most:
+        return []
     shards = [Shard(path, about=True) for path in sorted(folder.glob(f"{split}*.npz"))]
     found = [e for shard in shards for i in range(len(shard)) if (e := shard[i]).candidates and e.right >= 0]
     return found[:: max(1, len(found) // most)][:most]

@@ -46,6 +46,8 @@ class Tokenizer:
         self.words = len(pieces)
         self.texts = pieces + CONTROL + USER
         self.ids = {text: i for i, text in enumerate(self.texts)}
+        #: What stands behind a change that is right, and behind one that is wrong.
+        self.marks = (self.ids["+"], self.ids["-"])
         self.start, self.stop, self.end = self.ids[START], self.ids[STOP], self.ids[END]
         self._backend = Backend(models.BPE({p: i for i, p in enumerate(pieces)}, merges))
         self._backend.pre_tokenizer = _pieces_of(QWEN2)

@@ -40,6 +40,10 @@ class Progress:
             return self.asked_rate * max(0.0, (self.total - self.spent) / max(1.0, self.total - self.asked))
         return min(1.0, max(0.0, (1 - self.spent / self.total) / (1 - flat)))
 
+    def ranking(self, reading: float) -> float:
+        """Weight of the ranking loss: nothing for the first half of `reading`, a share of the time, then rising to 1."""
+        return min(1.0, max(0.0, 2 * self.spent / self.total / reading - 1)) if reading else 1.0
+
     def heed(self, request: Path, flat: float) -> None:
         """Ends within the minutes that stand in `request` (3 where it is empty), if there is such a file; removes it."""
         if request.exists():
@@ -68,6 +72,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--rate", type=float, default=0.012)
     parser.add_argument("--flat", type=float, default=0.35, help="share of the time before the rate begins to fall")
+    parser.add_argument("--reading", type=float, default=0.2, help="share of the time before ranking has its full weight")
     parser.add_argument("--plain-start", action="store_true", help="without the induction heads")
     parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
     parser.add_argument("--checkpoint-minutes", type=float, default=4)
@@ -84,14 +89,14 @@ def main() -> None:
     tokenizer = Tokenizer.load(options.data / "tokenizer.json")
     recipe = Recipe(**{f.name: getattr(options, f.name) for f in fields(Recipe)})
     # Before jax: its threads do not survive a fork.
-    loader = Loader(options.data, recipe, tokenizer.stop, options.workers)
+    loader = Loader(options.data, recipe, tokenizer, options.workers)
     try:
-        run(options, recipe, loader, len(tokenizer))
+        run(options, recipe, loader, tokenizer)
     finally:
         loader.close()
 
 
-def run(options: argparse.Namespace, recipe: Recipe, loader: Loader, vocabulary: int) -> None:
+def run(options: argparse.Namespace, recipe: Recipe, loader: Loader, tokenizer: Tokenizer) -> None:
     import jax
     import jax.numpy as jnp
 
@@ -108,16 +113,19 @@ def run(options: argparse.Namespace, recipe: Recipe, loader: Loader, vocabulary:
         state = optimizer.State(*saved["optimizer"])
         progress.total = max(progress.total, options.minutes * 60)
     else:
-        shape = model.Shape(vocabulary, options.width, options.layers, options.heads, options.hidden)
+        shape = model.Shape(len(tokenizer), options.width, options.layers, options.heads, options.hidden)
         params = jax.tree.map(jnp.asarray, model.initial(shape, options.seed, not options.plain_start))
         state, progress = optimizer.start(params), Progress(options.minutes * 60)
-    held_out, score = rank_eval.held_out(options.data, "dev", options.dev), rank_eval.scorer(shape)
+    held_out, score = rank_eval.held_out(options.data, "dev", options.dev), rank_eval.scorer(shape, tokenizer.marks)
     log.say(f"{sum(x.size for x in jax.tree.leaves(params))} parameters, {len(held_out)} held-out examples, {vars(options)}")
 
     # Two programs: only the first is compiled again for each length. All of it before the clock starts.
-    gradient = jax.jit(lambda params, batch: jax.grad(model.loss, has_aux=True)(params, shape, batch))
+    def loss(params, batch, ranking):
+        return model.loss(params, shape, batch, tokenizer.marks, ranking)
+
+    gradient = jax.jit(jax.grad(loss, has_aux=True))
     update = jax.jit(optimizer.update, donate_argnums=(0, 2))
-    compiled = {n: gradient.lower(params, stack([], s)).compile() for n, s in recipe.shapes().items()}
+    compiled = {n: gradient.lower(params, stack([], s), jnp.float32(1)).compile() for n, s in recipe.shapes().items()}
     log.say("compiled")
 
     def checkpoint() -> None:
@@ -134,7 +142,7 @@ def run(options: argparse.Namespace, recipe: Recipe, loader: Loader, vocabulary:
         progress.heed(options.out / "stop-in", options.flat)
         batch, tokens = loader.next()
         rate = options.rate * progress.rate(options.flat) * min(1.0, (progress.steps + 1) / WARMUP)
-        gradients, report = compiled[batch.ids.shape[1]](params, batch)
+        gradients, report = compiled[batch.ids.shape[1]](params, batch, jnp.float32(progress.ranking(options.reading)))
         params, state = update(params, gradients, state, jnp.float32(rate))
         reports.append(jax.device_get(report))
         now = time.monotonic()
