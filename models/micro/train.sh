@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $size in
-    small) vocabulary=2048 shape='' ;;
+    small) vocabulary=2048 shape='--width 160 --heads 5 --hidden 320 --reading 0.05' ;;
     # 14 million parameters; hours on a CPU.
     medium) vocabulary=4096 shape='--width 384 --layers 8 --heads 12 --hidden 896 --rate 0.008' ;;
     *) echo "unknown size $size" >&2; exit 2 ;;
@@ -59,7 +59,7 @@ if [ -n "$gpu" ]; then
     shape="$shape --tokens 65536 --workers $(nproc)"
 else
     # Without these glibc gives every step's memory back and takes it again page by page: half the speed.
-    export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456
+    export MALLOC_MMAP_MAX_=0 MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456
     export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 fi
 # shellcheck disable=SC2086 # a list of options
