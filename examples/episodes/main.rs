@@ -7,6 +7,7 @@ mod issue;
 mod naming;
 mod oracle;
 mod pool;
+mod project;
 mod rank;
 mod report;
 mod sources;
@@ -35,6 +36,10 @@ enum Command {
     Rank(Ranks),
     /// Whole episodes of the loop, played by an engine that knows the bug.
     Episodes(Ranks),
+    /// Small projects whose tests fail because of one line.
+    Projects(project::Projects),
+    /// Every candidate of such projects, tried.
+    Outcomes(project::outcomes::Outcomes),
     /// The table of sources for people.
     Sources(Inputs),
 }
@@ -73,6 +78,8 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Rank(ranks) => rank(&ranks),
         Command::Episodes(ranks) => episodes(&ranks),
+        Command::Projects(projects) => project::run(&projects),
+        Command::Outcomes(outcomes) => project::outcomes::run(&outcomes),
         Command::Sources(inputs) => report::sources(&inputs),
     }
 }

@@ -1,0 +1,4 @@
+//! Text in columns.
+
+pub mod align;
+pub mod wrap;
