@@ -16,6 +16,8 @@ pub struct Item {
     pub text: String,
     names: Vec<String>,
     function: bool,
+    /// The words of its code: what it may need.
+    words: BTreeSet<String>,
 }
 
 /// A function and what it needs, in the order of the file.
@@ -54,13 +56,14 @@ impl File {
         let entry = self.items.iter().find(|item| item.function && item.names.iter().any(|n| n == name))?;
         let declared: BTreeMap<&str, &Item> =
             self.items.iter().flat_map(|item| item.names.iter().map(move |name| (name.as_str(), item))).collect();
+        let refused: BTreeSet<&str> = refused(self.language).split(' ').collect();
         let (mut items, mut open) = (BTreeSet::from([entry.clone()]), vec![entry]);
         while let Some(item) = open.pop() {
-            for word in words(&item.text) {
-                if refused(self.language).contains(&word) {
+            for word in &item.words {
+                if refused.contains(word.as_str()) {
                     return None;
                 }
-                if let Some(needed) = declared.get(word).filter(|needed| !items.contains(**needed)) {
+                if let Some(needed) = declared.get(word.as_str()).filter(|needed| !items.contains(**needed)) {
                     items.insert((*needed).clone());
                     open.push(needed);
                 }
@@ -110,6 +113,24 @@ fn tree(language: Language, text: &str) -> Option<Tree> {
     parser.parse(text, None)
 }
 
+/// The words of code that stand in a node, those of comments and strings left out.
+fn code_words(node: Node<'_>, text: &str, found: &mut BTreeSet<String>) {
+    let prose = ["comment", "string", "content", "fragment", "char"];
+    if node.kind().contains("comment") {
+        return;
+    }
+    if node.child_count() == 0 {
+        if !prose.iter().any(|kind| node.kind().contains(kind)) {
+            found.extend(words(&text[node.byte_range()]).map(str::to_owned));
+        }
+        return;
+    }
+    let mut cursor = node.walk();
+    for child in node.children(&mut cursor) {
+        code_words(child, text, found);
+    }
+}
+
 /// Every word that could be a name, whatever it is in fact.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).filter(|word| !word.is_empty())
@@ -121,9 +142,17 @@ fn named<'t>(node: Node<'_>, field: &str, text: &'t str) -> Option<&'t str> {
 
 fn declare(language: Language, node: Node<'_>, text: &str, items: &mut Vec<Item>) {
     let source = &text[node.byte_range()];
+    let mut used = BTreeSet::new();
+    code_words(node, text, &mut used);
     let mut add = |import: bool, function: bool, names: Vec<&str>, text: &str| {
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-        items.push(Item { at: (import, node.start_byte() + items.len()), text: text.trim_end().to_owned(), names, function });
+        items.push(Item {
+            at: (import, node.start_byte() + items.len()),
+            text: text.trim_end().to_owned(),
+            names,
+            function,
+            words: if import == IMPORT { BTreeSet::new() } else { used.clone() },
+        });
     };
     match (language, node.kind()) {
         (Language::Python | Language::Rust, "function_definition" | "function_item")
@@ -216,9 +245,10 @@ fn allowed_import(language: Language, text: &str) -> bool {
                  typing dataclasses statistics difflib calendar colorsys posixpath ntpath fnmatch cmath",
             )
         }
-        Language::Go => {
-            among(text.trim_start_matches("import ").trim_matches('"'), "strings strconv math math/bits unicode unicode/utf8 sort bytes errors fmt path")
-        }
+        Language::Go => among(
+            text.trim_start_matches("import ").trim_matches('"'),
+            "strings strconv math math/bits unicode unicode/utf8 sort bytes errors fmt path",
+        ),
         Language::Rust => {
             let path = text.trim_start_matches("pub ").trim_start_matches("use ");
             ["cmp", "collections", "iter", "mem", "ops", "str", "string", "char", "borrow", "convert", "num"]
@@ -230,28 +260,25 @@ fn allowed_import(language: Language, text: &str) -> bool {
 }
 
 /// Words that a function may not hold: what acts on the world, and what answers differently each time.
-fn refused(language: Language) -> &'static [&'static str] {
+fn refused(language: Language) -> &'static str {
     match language {
-        Language::Python => &[
-            "open", "exec", "eval", "compile", "globals", "locals", "__import__", "input", "breakpoint", "exit", "quit", "print",
-            "id", "hash", "os", "sys", "subprocess", "socket", "shutil", "requests", "random", "time", "now", "today", "await",
-            "async", "self", "cls", "yield", "__file__", "warnings", "logging",
-        ],
-        Language::JavaScript => &[
-            "process", "require", "fs", "child_process", "fetch", "document", "window", "globalThis", "global", "eval",
-            "Function", "Date", "random", "setTimeout", "setInterval", "console", "Promise", "async", "await", "performance",
-            "crypto", "Symbol", "WeakMap", "this", "yield", "Intl", "Buffer", "navigator",
-        ],
-        Language::Rust => &[
-            "unsafe", "fs", "process", "net", "env", "thread", "println", "print", "eprintln", "eprint", "dbg", "File", "Command",
-            "Instant", "SystemTime", "io", "asm", "extern", "self", "Self", "async", "await", "crate", "super", "write", "cfg",
-            "include_str", "include_bytes", "TokenStream",
-        ],
-        Language::Go => &[
-            "os", "exec", "net", "syscall", "unsafe", "ioutil", "http", "time", "rand", "go", "chan", "Println", "Printf",
-            "Print", "Fprintf", "Fprintln", "select", "C", "io", "reflect", "runtime", "sync", "context", "testing",
-        ],
-        _ => &[],
+        Language::Python => {
+            "open exec eval compile globals locals __import__ input breakpoint exit quit print id hash os sys subprocess socket \
+             shutil requests random time now today await async self cls yield __file__ warnings logging"
+        }
+        Language::JavaScript => {
+            "process require fs child_process fetch document window globalThis global eval Function Date random setTimeout \
+             setInterval console Promise async await performance crypto Symbol WeakMap this yield Intl Buffer navigator"
+        }
+        Language::Rust => {
+            "unsafe fs process net env thread println print eprintln eprint dbg File Command Instant SystemTime io asm extern self \
+             Self async await crate super write cfg include_str include_bytes TokenStream"
+        }
+        Language::Go => {
+            "os exec net syscall unsafe ioutil http time rand go chan Println Printf Print Fprintf Fprintln select C io reflect \
+             runtime sync context testing"
+        }
+        _ => "",
     }
 }
 
@@ -269,14 +296,28 @@ mod tests {
     fn what_is_named_comes_along_and_nothing_else() {
         let python = "import re, os\nfrom math import floor as fl, ceil\nA = B = 1\nLIMIT = 3\ndef other():\n    return 1\n\
                       def half(n):\n    return fl(n / LIMIT)\n";
-        check(Language::Python, python, "half", Some("from math import floor as fl\n\nLIMIT = 3\n\n\ndef half(n):\n    return fl(n / LIMIT)\n"));
+        check(
+            Language::Python,
+            python,
+            "half",
+            Some("from math import floor as fl\n\nLIMIT = 3\n\n\ndef half(n):\n    return fl(n / LIMIT)\n"),
+        );
         let go = "package x\nimport (\n\t\"strings\"\n\t\"os\"\n)\nconst (\n\tA = iota\n\tB\n)\nfunc F(s string) int { return len(strings.TrimSpace(s)) + B }\n";
         check(
             Language::Go,
             go,
             "F",
-            Some("import \"strings\"\n\nconst (\n\tA = iota\n\tB\n)\n\nfunc F(s string) int { return len(strings.TrimSpace(s)) + B }\n"),
+            Some(
+                "import \"strings\"\n\nconst (\n\tA = iota\n\tB\n)\n\nfunc F(s string) int { return len(strings.TrimSpace(s)) + B }\n",
+            ),
         );
+    }
+
+    #[test]
+    fn prose_names_nothing() {
+        let python = "def f(x):\n    \"\"\"Like open(), in no time.\"\"\"\n    return x  # print\n";
+        check(Language::Python, python, "f", Some(python));
+        check(Language::Python, "def f(x):\n    return f'{open(x)}'\n", "f", None);
     }
 
     #[test]

@@ -116,7 +116,11 @@ pub fn projects(shop: &Shop<'_>, pages: &[Page], language: Language, wanted: usi
             made.push(project);
         }
         if ran % 10 == 0 {
-            eprintln!("{language:?}: {} projects; {ran} of {closed} functions run alone, of {} looked at", made.len(), number + 1);
+            eprintln!(
+                "{language:?}: {} projects; {ran} of {closed} functions run alone, of {} looked at",
+                made.len(),
+                number + 1
+            );
         }
     }
     eprintln!("{language:?}: {} projects of {wanted}; {ran} of {closed} functions run alone; {kinds:?}", made.len());

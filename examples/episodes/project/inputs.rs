@@ -7,7 +7,11 @@ use std::fmt::Write as _;
 /// A type that arguments can be written for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Type {
-    Int { name: String, signed: bool, small: bool },
+    Int {
+        name: String,
+        signed: bool,
+        small: bool,
+    },
     Float,
     Bool,
     Char,
@@ -143,7 +147,9 @@ impl Hints {
             }
         }
         let quoted = text.split('"').skip(1).step_by(2).chain(text.split('\'').skip(1).step_by(2));
-        for inner in quoted.filter(|inner| (1..=8).contains(&inner.len()) && inner.is_ascii() && !inner.contains(['\\', '\n', '{'])) {
+        for inner in
+            quoted.filter(|inner| (1..=8).contains(&inner.len()) && inner.is_ascii() && !inner.contains(['\\', '\n', '{']))
+        {
             hints.texts.extend([inner.to_owned(), format!("ab{inner}cd"), format!("{inner}x"), format!("x{inner}")]);
         }
         hints
@@ -153,26 +159,70 @@ impl Hints {
 const NUMBERS: [i64; 18] = [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 12, 16, 31, 64, 100, 127, 255, 1000];
 const FLOATS: [&str; 12] = ["0.0", "1.0", "0.5", "2.25", "-1.5", "10.0", "99.9", "-0.25", "0.1", "3.75", "1000.0", "180.0"];
 const TEXTS: [&str; 30] = [
-    "", "a", "abc", "Hello World", "  padded  ", "a,b,,c", "key=value", "12", "-35", "foo_bar-baz", "CamelCaseName", "dir/file.txt",
-    "/usr/lib/x.tar.gz", "one two", "a.b.c", "1.2.3", "2024-02-29", "12:34:56", "#ff8800", "<b>bold</b>", "ann@example.com", "AAA",
-    "aab", "http://example.com/a?b=c", "0x1F", "true", "x ", "[x]", "(a (b))", "--flag",
+    "",
+    "a",
+    "abc",
+    "Hello World",
+    "  padded  ",
+    "a,b,,c",
+    "key=value",
+    "12",
+    "-35",
+    "foo_bar-baz",
+    "CamelCaseName",
+    "dir/file.txt",
+    "/usr/lib/x.tar.gz",
+    "one two",
+    "a.b.c",
+    "1.2.3",
+    "2024-02-29",
+    "12:34:56",
+    "#ff8800",
+    "<b>bold</b>",
+    "ann@example.com",
+    "AAA",
+    "aab",
+    "http://example.com/a?b=c",
+    "0x1F",
+    "true",
+    "x ",
+    "[x]",
+    "(a (b))",
+    "--flag",
 ];
 
 /// A value of the type, as source text of the language.
 pub fn write(kind: &Type, language: Language, chance: &mut Chance, hints: &Hints) -> String {
     match kind {
         Type::Int { name, signed, small } => {
-            let number = if !hints.numbers.is_empty() && chance.percent(40) { *chance.pick(&hints.numbers) } else { *chance.pick(&NUMBERS) };
+            let number = if !hints.numbers.is_empty() && chance.percent(40) {
+                *chance.pick(&hints.numbers)
+            } else {
+                *chance.pick(&NUMBERS)
+            };
             let number = if *signed && chance.percent(20) { -number } else { number };
-            let number = if *signed { number.clamp(if *small { -127 } else { i64::MIN }, if *small { 127 } else { i64::MAX }) } else { number.abs() };
+            let number = if *signed {
+                number.clamp(if *small { -127 } else { i64::MIN }, if *small { 127 } else { i64::MAX })
+            } else {
+                number.abs()
+            };
             let number = if *small { number.min(if *signed { 127 } else { 255 }) } else { number };
-            if language == Language::Rust && chance.percent(3) && !name.is_empty() { format!("{name}::MAX") } else { number.to_string() }
+            if language == Language::Rust && chance.percent(3) && !name.is_empty() {
+                format!("{name}::MAX")
+            } else {
+                number.to_string()
+            }
         }
         Type::Float => (*chance.pick(&FLOATS)).to_owned(),
         Type::Bool => if chance.percent(50) { "true" } else { "false" }.to_owned(),
         Type::Char => {
-            let suggested: Vec<char> = hints.texts.iter().filter_map(|text| text.chars().next()).filter(|c| !"'\\".contains(*c)).collect();
-            let letter = if !suggested.is_empty() && chance.percent(40) { *chance.pick(&suggested) } else { *chance.pick(&['a', 'Z', '0', '9', ' ', '_', '-', '/', '.', 'x', '\t', 'F']) };
+            let suggested: Vec<char> =
+                hints.texts.iter().filter_map(|text| text.chars().next()).filter(|c| !"'\\".contains(*c)).collect();
+            let letter = if !suggested.is_empty() && chance.percent(40) {
+                *chance.pick(&suggested)
+            } else {
+                *chance.pick(&['a', 'Z', '0', '9', ' ', '_', '-', '/', '.', 'x', '\t', 'F'])
+            };
             format!("{letter:?}")
         }
         Type::Str => format!("{:?}", some_text(chance, hints)),
@@ -192,7 +242,11 @@ pub fn write(kind: &Type, language: Language, chance: &mut Chance, hints: &Hints
 }
 
 fn some_text(chance: &mut Chance, hints: &Hints) -> String {
-    if !hints.texts.is_empty() && chance.percent(45) { chance.pick(&hints.texts).clone() } else { (*chance.pick(&TEXTS)).to_owned() }
+    if !hints.texts.is_empty() && chance.percent(45) {
+        chance.pick(&hints.texts).clone()
+    } else {
+        (*chance.pick(&TEXTS)).to_owned()
+    }
 }
 
 fn list(element: &Type, written: &Written, language: Language, chance: &mut Chance, hints: &Hints) -> String {
@@ -220,15 +274,18 @@ fn list(element: &Type, written: &Written, language: Language, chance: &mut Chan
 
 #[cfg(test)]
 mod tests {
-    use crate::project::inputs::{Hints, Type, Written, parse, write};
     use crate::chance::Chance;
+    use crate::project::inputs::{Hints, Type, Written, parse, write};
     use agent::repo::syntax::Language;
 
     #[test]
     fn types_are_read_or_refused() {
         let rust = |text: &str| parse(Language::Rust, text, &["T".into()]);
         assert_eq!(rust("&'a str"), Some(Type::Str));
-        assert_eq!(rust("&[T]"), Some(Type::List(Box::new(Type::Int { name: String::new(), signed: true, small: true }), Written::Slice)));
+        assert_eq!(
+            rust("&[T]"),
+            Some(Type::List(Box::new(Type::Int { name: String::new(), signed: true, small: true }), Written::Slice))
+        );
         assert_eq!(rust("Option<(u8, char)>").map(|kind| matches!(kind, Type::Optional(_))), Some(true));
         assert_eq!(rust("&mut Vec<u8>"), None);
         assert_eq!(rust("Path"), None);

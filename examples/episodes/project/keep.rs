@@ -42,8 +42,16 @@ fn commit(project: &Path) -> Result<()> {
             .args(arguments)
             .current_dir(project)
             .envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")])
-            .envs([("GIT_AUTHOR_NAME", "Ann"), ("GIT_AUTHOR_EMAIL", "ann@example.com"), ("GIT_AUTHOR_DATE", "2025-01-01T00:00:00Z")])
-            .envs([("GIT_COMMITTER_NAME", "Ann"), ("GIT_COMMITTER_EMAIL", "ann@example.com"), ("GIT_COMMITTER_DATE", "2025-01-01T00:00:00Z")])
+            .envs([
+                ("GIT_AUTHOR_NAME", "Ann"),
+                ("GIT_AUTHOR_EMAIL", "ann@example.com"),
+                ("GIT_AUTHOR_DATE", "2025-01-01T00:00:00Z"),
+            ])
+            .envs([
+                ("GIT_COMMITTER_NAME", "Ann"),
+                ("GIT_COMMITTER_EMAIL", "ann@example.com"),
+                ("GIT_COMMITTER_DATE", "2025-01-01T00:00:00Z"),
+            ])
             .output()
             .context("cannot start `git`")?;
         ensure!(done.status.success(), "`git {}` failed: {}", arguments.join(" "), String::from_utf8_lossy(&done.stderr));

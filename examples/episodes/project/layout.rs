@@ -54,10 +54,20 @@ pub fn lay_out(language: Language, own: &Closed, others: &[Closed], namer: &Name
         Language::JavaScript => {
             place.modern = ending == "mjs" || ending == "js" && chance.percent(50);
             let kind = if place.modern { "module" } else { "commonjs" };
-            files.insert("package.json".into(), format!("{{\n  \"name\": \"{}\",\n  \"version\": \"1.0.0\",\n  \"type\": \"{kind}\"\n}}\n", stem.replace('_', "-")));
+            files.insert(
+                "package.json".into(),
+                format!(
+                    "{{\n  \"name\": \"{}\",\n  \"version\": \"1.0.0\",\n  \"type\": \"{kind}\"\n}}\n",
+                    stem.replace('_', "-")
+                ),
+            );
             let listed: Vec<&str> = names.iter().copied().collect();
             let listed = listed.join(", ");
-            text.push_str(&if place.modern { format!("\nexport {{ {listed} }};\n") } else { format!("\nmodule.exports = {{ {listed} }};\n") });
+            text.push_str(&if place.modern {
+                format!("\nexport {{ {listed} }};\n")
+            } else {
+                format!("\nmodule.exports = {{ {listed} }};\n")
+            });
             place.module = format!("../{path}");
             let tests = format!("test/{stem}.test.{}", if place.modern { "mjs" } else { "cjs" });
             (path, tests, "node --test")
@@ -65,7 +75,10 @@ pub fn lay_out(language: Language, own: &Closed, others: &[Closed], namer: &Name
         Language::Rust => {
             place.module = stem.to_owned();
             text = published(&text, &names);
-            files.insert("Cargo.toml".into(), format!("[package]\nname = \"{stem}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ndoctest = false\n"));
+            files.insert(
+                "Cargo.toml".into(),
+                format!("[package]\nname = \"{stem}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ndoctest = false\n"),
+            );
             files.insert("src/lib.rs".into(), format!("pub mod {stem};\n\n#[cfg(test)]\nmod tests;\n"));
             files.insert(".gitignore".into(), "target\nCargo.lock\n".into());
             (format!("src/{stem}.rs"), "src/tests.rs".into(), "cargo test -q --offline")
@@ -86,7 +99,8 @@ pub fn lay_out(language: Language, own: &Closed, others: &[Closed], namer: &Name
 fn published(text: &str, names: &BTreeSet<&str>) -> String {
     let opens = |line: &str| {
         let rest = line.strip_prefix("const ").unwrap_or(line);
-        rest.strip_prefix("fn ").is_some_and(|rest| names.iter().any(|name| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(['(', '<']))))
+        rest.strip_prefix("fn ")
+            .is_some_and(|rest| names.iter().any(|name| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(['(', '<']))))
     };
     let bare = |line: &str| line.replacen("pub(crate) ", "pub ", 1).replacen("pub(super) ", "pub ", 1);
     text.lines().map(|line| if opens(line) { format!("pub {line}\n") } else { format!("{}\n", bare(line)) }).collect()
@@ -96,7 +110,9 @@ fn passage(language: Language, path: &str, text: &str, own: &Closed) -> Option<P
     // The first line may have been made public since.
     let all: Vec<&str> = text.lines().collect();
     let wanted: Vec<&str> = own.text.lines().collect();
-    let bare = |line: &str| line.trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ").trim_start_matches("pub ").to_owned();
+    let bare = |line: &str| {
+        line.trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ").trim_start_matches("pub ").to_owned()
+    };
     let at = all.windows(wanted.len()).position(|here| bare(here[0]) == bare(wanted[0]) && here[1..] == wanted[1..])?;
     let lines = all[at..at + wanted.len()].iter().map(|line| (*line).to_owned()).collect();
     Some(Passage { path: serde_json::from_value(path.into()).ok()?, language, first: at + 1, lines })
@@ -116,6 +132,11 @@ impl Layout {
     /// The module's text with one line of the function another one. `label` counts the function's lines, from 1.
     pub fn with_line(&self, label: usize, line: &str) -> String {
         let at = self.passage.first - 1 + label - 1;
-        self.files[&self.module].lines().enumerate().map(|(number, old)| if number == at { line } else { old }).flat_map(|line| [line, "\n"]).collect()
+        self.files[&self.module]
+            .lines()
+            .enumerate()
+            .map(|(number, old)| if number == at { line } else { old })
+            .flat_map(|line| [line, "\n"])
+            .collect()
     }
 }

@@ -152,19 +152,22 @@ fn outcome(dir: &Path, known: &BTreeMap<String, Outcome>) -> Result<Outcome> {
         return Ok(outcome);
     }
     let hidden = files(&dir.join("hidden"))?;
-    let visible: BTreeMap<String, String> = files(&dir.join("project"))?.into_iter().filter(|(path, _)| hidden.contains_key(path)).collect();
+    let visible: BTreeMap<String, String> =
+        files(&dir.join("project"))?.into_iter().filter(|(path, _)| hidden.contains_key(path)).collect();
     for (candidate, (passage, at)) in candidates.iter().zip(places) {
         let file = scratch.path().join(passage.path.as_str());
         let before = fs::read_to_string(&file)?;
         fs::write(&file, with_line(&before, passage.first + at, &candidate.new))?;
         let passes = test(language, &meta.test, scratch.path()).passed;
         outcome.passes.push(passes);
-        outcome.hidden_passes.push(passes && {
-            write(scratch.path(), &hidden)?;
-            let passes = test(language, &meta.test, scratch.path()).passed;
-            write(scratch.path(), &visible)?;
-            passes
-        });
+        outcome.hidden_passes.push(
+            passes && {
+                write(scratch.path(), &hidden)?;
+                let passes = test(language, &meta.test, scratch.path()).passed;
+                write(scratch.path(), &visible)?;
+                passes
+            },
+        );
         fs::write(&file, before)?;
     }
     Ok(outcome)

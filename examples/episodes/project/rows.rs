@@ -60,9 +60,17 @@ fn value(row: &Row) -> &str {
 
 fn python(place: &Place, groups: &[&[Row]]) -> String {
     let class: String = place.function.split('_').map(capital).collect();
-    let mut text = format!("import unittest\n\nfrom {} import {}\n\n\nclass {class}Test(unittest.TestCase):\n", place.module, place.function);
+    let mut text = format!(
+        "import unittest\n\nfrom {} import {}\n\n\nclass {class}Test(unittest.TestCase):\n",
+        place.module, place.function
+    );
     for (at, group) in groups.iter().enumerate() {
-        let _ = writeln!(text, "{}    def test_{}(self):", if at == 0 { "" } else { "\n" }, numbered(place.function.trim_matches('_'), at));
+        let _ = writeln!(
+            text,
+            "{}    def test_{}(self):",
+            if at == 0 { "" } else { "\n" },
+            numbered(place.function.trim_matches('_'), at)
+        );
         for row in *group {
             let _ = match (&row.outcome, value(row)) {
                 (Outcome::Raises(kind), _) => writeln!(text, "        with self.assertRaises({kind}):\n            {}", row.call),
@@ -85,16 +93,22 @@ fn capital(word: &str) -> String {
 fn javascript(place: &Place, groups: &[&[Row]]) -> String {
     let Place { function, module, modern } = place;
     let mut text = if *modern {
-        format!("import assert from 'node:assert/strict';\nimport test from 'node:test';\nimport {{ {function} }} from '{module}';\n")
+        format!(
+            "import assert from 'node:assert/strict';\nimport test from 'node:test';\nimport {{ {function} }} from '{module}';\n"
+        )
     } else {
-        format!("const assert = require('node:assert/strict');\nconst test = require('node:test');\nconst {{ {function} }} = require('{module}');\n")
+        format!(
+            "const assert = require('node:assert/strict');\nconst test = require('node:test');\nconst {{ {function} }} = require('{module}');\n"
+        )
     };
     for (at, group) in groups.iter().enumerate() {
         let _ = writeln!(text, "\ntest('{}', () => {{", numbered(function, at).replace('_', " ").trim());
         for row in *group {
             let _ = match &row.outcome {
                 Outcome::Raises(kind) => writeln!(text, "  assert.throws(() => {}, {kind});", row.call),
-                Outcome::Values(_) if value(row).starts_with(['[', '{']) => writeln!(text, "  assert.deepEqual({}, {});", row.call, value(row)),
+                Outcome::Values(_) if value(row).starts_with(['[', '{']) => {
+                    writeln!(text, "  assert.deepEqual({}, {});", row.call, value(row))
+                }
                 Outcome::Values(_) => writeln!(text, "  assert.equal({}, {});", row.call, value(row)),
             };
         }
@@ -121,8 +135,12 @@ fn rust(place: &Place, groups: &[&[Row]]) -> String {
 
 fn go(place: &Place, groups: &[&[Row]]) -> String {
     let composite = |value: &str| value.contains('{') && !value.starts_with('"') || value.ends_with("(nil)");
-    let deep = groups.iter().flat_map(|group| group.iter()).any(|row| matches!(&row.outcome, Outcome::Values(values) if values.iter().any(|v| composite(v))));
-    let mut text = format!("package {}\n\nimport (\n{}\t\"testing\"\n)\n", place.module, if deep { "\t\"reflect\"\n" } else { "" });
+    let deep = groups
+        .iter()
+        .flat_map(|group| group.iter())
+        .any(|row| matches!(&row.outcome, Outcome::Values(values) if values.iter().any(|v| composite(v))));
+    let mut text =
+        format!("package {}\n\nimport (\n{}\t\"testing\"\n)\n", place.module, if deep { "\t\"reflect\"\n" } else { "" });
     for (at, group) in groups.iter().enumerate() {
         let _ = writeln!(text, "\nfunc Test{}(t *testing.T) {{", numbered(&capital(&place.function), at));
         for row in *group {
@@ -140,7 +158,11 @@ fn go(place: &Place, groups: &[&[Row]]) -> String {
                 let _ = write!(condition, " || {}", bad("second", failed));
             }
             let called = format!("{:?}", row.call);
-            let _ = writeln!(text, "\tif {names} := {}; {condition} {{\n\t\tt.Errorf(\"%s = %v, want %s\", {called}, got, {:?})\n\t}}", row.call, values[0]);
+            let _ = writeln!(
+                text,
+                "\tif {names} := {}; {condition} {{\n\t\tt.Errorf(\"%s = %v, want %s\", {called}, got, {:?})\n\t}}",
+                row.call, values[0]
+            );
         }
         text.push_str("}\n");
     }
@@ -149,14 +171,16 @@ fn go(place: &Place, groups: &[&[Row]]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::project::rows::{Outcome, Place, Row, test_file};
     use crate::chance::Chance;
+    use crate::project::rows::{Outcome, Place, Row, test_file};
     use agent::repo::syntax::Language;
 
     fn check(language: Language, rows: &[(&str, &str)], expected: &[&str]) {
         let place = Place { function: "half".into(), module: "m".into(), modern: false };
-        let rows: Vec<Row> =
-            rows.iter().map(|(call, value)| Row { call: (*call).into(), outcome: Outcome::Values(vec![(*value).into()]) }).collect();
+        let rows: Vec<Row> = rows
+            .iter()
+            .map(|(call, value)| Row { call: (*call).into(), outcome: Outcome::Values(vec![(*value).into()]) })
+            .collect();
         let text = test_file(language, &place, &rows, &mut Chance::of(1, "", 0));
         for part in expected {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
@@ -167,8 +191,16 @@ mod tests {
     fn tests_are_written_as_people_write_them() {
         let rows = [("half(4)", "2"), ("half(0)", "False")];
         check(Language::Python, &rows, &["class HalfTest(", "self.assertEqual(half(4), 2)", "self.assertFalse(half(0))"]);
-        check(Language::JavaScript, &[("half([4])", "[2]"), ("half(1)", "0")], &["require('m')", "deepEqual(half([4]), [2])", "assert.equal(half(1), 0)"]);
+        check(
+            Language::JavaScript,
+            &[("half([4])", "[2]"), ("half(1)", "0")],
+            &["require('m')", "deepEqual(half([4]), [2])", "assert.equal(half(1), 0)"],
+        );
         check(Language::Rust, &[("half(4)", "2"), ("half(1)", "true")], &["assert_eq!(half(4), 2);", "assert!(half(1));"]);
-        check(Language::Go, &[("half(4)", "[]int{2}"), ("half(1)", "false")], &["reflect.DeepEqual(got, []int{2})", "if got := half(1); got {"]);
+        check(
+            Language::Go,
+            &[("half(4)", "[]int{2}"), ("half(1)", "false")],
+            &["reflect.DeepEqual(got, []int{2})", "if got := half(1); got {"],
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! Calls of Rust and Go functions whose results can be written down: a program is made of the module and many calls, compiled
 //! and run once.
 
+use crate::chance::Chance;
 use crate::project::bounded::{Bounds, run};
 use crate::project::closure::{Closed, module};
-use crate::chance::Chance;
 use crate::project::inputs::{Hints, Type, parse, write};
 use crate::project::rows::{Outcome, Row};
 use agent::repo::syntax::Language;
@@ -89,7 +89,8 @@ fn go_program(closed: &Closed, calls: &[String], gives: usize) -> String {
         .collect();
     let harness = GO.replace("{CALLS}", &format!("{{\n{},\n}}", listed.join(",\n")));
     // Imports come first in a Go file, so the module's own items have to follow the harness's imports.
-    let (imports, rest): (BTreeSet<_>, BTreeSet<_>) = closed.items.iter().cloned().partition(|item| item.text.starts_with("import "));
+    let (imports, rest): (BTreeSet<_>, BTreeSet<_>) =
+        closed.items.iter().cloned().partition(|item| item.text.starts_with("import "));
     let head = "package main\n";
     format!("{head}\n{}{}\n{}", module(Language::Go, &imports), harness.trim_start_matches(head), module(Language::Go, &rest))
 }
@@ -133,7 +134,9 @@ fn tidy(language: Language, text: &str) -> Option<String> {
 fn arrange(found: Vec<Row>) -> Vec<Row> {
     let mut seen = BTreeSet::new();
     let (fresh, again): (Vec<Row>, Vec<Row>) = found.into_iter().partition(|row| seen.insert(row.outcome.clone()));
-    let logical = fresh.iter().all(|row| matches!(&row.outcome, Outcome::Values(values) if values.iter().all(|v| v == "true" || v == "false")));
+    let logical = fresh
+        .iter()
+        .all(|row| matches!(&row.outcome, Outcome::Values(values) if values.iter().all(|v| v == "true" || v == "false")));
     if fresh.len() < if logical { 2 } else { 4 } { Vec::new() } else { fresh.into_iter().chain(again).collect() }
 }
 
@@ -143,12 +146,20 @@ fn signature(language: Language, text: &str) -> Option<Signature> {
     parser.set_language(&grammar.into()).ok()?;
     let tree = parser.parse(text, None)?;
     let mut cursor = tree.walk();
-    let function =
-        tree.root_node().named_children(&mut cursor).find(|node| matches!(node.kind(), "function_item" | "function_declaration"))?;
+    let function = tree
+        .root_node()
+        .named_children(&mut cursor)
+        .find(|node| matches!(node.kind(), "function_item" | "function_declaration"))?;
     let said = |node: Node<'_>| &text[node.byte_range()];
     let generics: Vec<String> = function
         .child_by_field_name("type_parameters")
-        .map(|list| said(list).trim_matches(['<', '>']).split(',').map(|one| one.split(':').next().unwrap_or(one).trim().to_owned()).collect())
+        .map(|list| {
+            said(list)
+                .trim_matches(['<', '>'])
+                .split(',')
+                .map(|one| one.split(':').next().unwrap_or(one).trim().to_owned())
+                .collect()
+        })
         .unwrap_or_default();
     let (mut takes, mut variadic) = (Vec::new(), false);
     let parameters = function.child_by_field_name("parameters")?;
@@ -179,8 +190,8 @@ fn signature(language: Language, text: &str) -> Option<Signature> {
 
 #[cfg(test)]
 mod tests {
-    use crate::project::typed::{arrange, signature, tidy};
     use crate::project::rows::{Outcome, Row};
+    use crate::project::typed::{arrange, signature, tidy};
     use agent::repo::syntax::Language;
 
     #[test]
