@@ -18,7 +18,7 @@ use crate::Inputs;
 use crate::issue::texts;
 use crate::naming::words;
 use crate::pool::Split;
-use crate::project::generate::{Made, Shop, pages, projects};
+use crate::project::generate::{Shop, pages, projects};
 use crate::sources::listed;
 use agent::repo::syntax::Language;
 use anyhow::{Context, Result};
@@ -30,7 +30,7 @@ use std::thread;
 pub struct Projects {
     #[command(flatten)]
     inputs: Inputs,
-    /// Where the projects go: DIR/001 and on. It must not be there yet
+    /// Where the projects go: DIR/001 and on, with gaps where a language had too few. It must not be there yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[arg(long, value_enum, default_value = "dev")]
@@ -53,22 +53,20 @@ pub fn run(args: &Projects) -> Result<()> {
     let harness = lists.join("harness");
     let shop = Shop { split: args.split, seed: args.seed, words: &words, texts: &texts, harness: &harness };
     let languages = [Language::Python, Language::JavaScript, Language::Rust, Language::Go];
-    let made: Vec<Result<Vec<Made>>> = thread::scope(|scope| {
+    // Each language has its own numbers, so that what is made is kept at once, whichever comes first.
+    let first = |at: usize| 1 + args.count[..at].iter().sum::<usize>();
+    thread::scope(|scope| {
         let (shop, pages) = (&shop, &pages);
         let running: Vec<_> = languages
             .into_iter()
             .zip(&args.count)
-            .map(|(language, count)| scope.spawn(move || projects(shop, pages, language, *count)))
+            .enumerate()
+            .map(|(at, (language, count))| {
+                let first = first(at);
+                let keep = move |number, made: &_| keep::keep(&args.out.join(format!("{:03}", first + number)), made);
+                scope.spawn(move || projects(shop, pages, (language, *count), keep))
+            })
             .collect();
-        running.into_iter().map(|one| one.join().expect("a thread that panicked has said why")).collect()
-    });
-    let mut number = 0;
-    for made in made {
-        for project in made? {
-            number += 1;
-            keep::keep(&args.out.join(format!("{number:03}")), &project)?;
-        }
-    }
-    eprintln!("{number} projects in `{}`", args.out.display());
-    Ok(())
+        running.into_iter().try_for_each(|one| one.join().expect("a thread that panicked has said why"))
+    })
 }

@@ -81,8 +81,13 @@ pub fn pages(folder: &Path, listed: &Listed, split: Split) -> Result<Vec<Page>> 
     Ok(pages)
 }
 
-/// Up to `wanted` projects of one language.
-pub fn projects(shop: &Shop<'_>, pages: &[Page], language: Language, wanted: usize) -> Result<Vec<Made>> {
+/// Makes up to `wanted` projects of one language and hands each to `keep` with its number, from 0.
+pub fn projects(
+    shop: &Shop<'_>,
+    pages: &[Page],
+    (language, wanted): (Language, usize),
+    keep: impl Fn(usize, &Made) -> Result<()>,
+) -> Result<()> {
     let mut chance = Chance::of(shop.seed, &format!("projects {language:?}"), 0);
     let mut order: Vec<(&Page, &str)> = pages
         .iter()
@@ -90,10 +95,10 @@ pub fn projects(shop: &Shop<'_>, pages: &[Page], language: Language, wanted: usi
         .flat_map(|page| page.functions.iter().map(move |name| (page, name.as_str())))
         .collect();
     chance.shuffle(&mut order);
-    let (mut made, mut kinds, mut units) = (Vec::new(), BTreeMap::<Kind, usize>::new(), BTreeMap::<&str, usize>::new());
+    let (mut made, mut kinds, mut units) = (0, BTreeMap::<Kind, usize>::new(), BTreeMap::<&str, usize>::new());
     let (mut closed, mut ran) = (0, 0);
     for (number, (page, name)) in order.iter().enumerate() {
-        if made.len() >= wanted {
+        if made >= wanted {
             break;
         }
         if units.get(page.unit.as_str()).copied().unwrap_or(0) >= PROJECTS_PER_UNIT {
@@ -109,22 +114,19 @@ pub fn projects(shop: &Shop<'_>, pages: &[Page], language: Language, wanted: usi
         }
         ran += 1;
         let others: Vec<Closed> = neighbours(page, name, &file, &mut chance);
-        let count = BUGS_PER_FUNCTION.min(wanted - made.len());
+        let count = BUGS_PER_FUNCTION.min(wanted - made);
         for project in bugged(shop, page, (&own, &others), (&rows, count, &kinds), &mut chance)? {
             *kinds.entry(project.bug.kind).or_default() += 1;
             *units.entry(&page.unit).or_default() += 1;
-            made.push(project);
+            keep(made, &project)?;
+            made += 1;
         }
         if ran % 10 == 0 {
-            eprintln!(
-                "{language:?}: {} projects; {ran} of {closed} functions run alone, of {} looked at",
-                made.len(),
-                number + 1
-            );
+            eprintln!("{language:?}: {made} projects; {ran} of {closed} functions run alone, of {} looked at", number + 1);
         }
     }
-    eprintln!("{language:?}: {} projects of {wanted}; {ran} of {closed} functions run alone; {kinds:?}", made.len());
-    Ok(made)
+    eprintln!("{language:?}: {made} projects of {wanted}; {ran} of {closed} functions run alone; {kinds:?}");
+    Ok(())
 }
 
 /// Up to three other functions of the file.
