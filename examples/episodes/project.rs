@@ -18,7 +18,7 @@ use crate::Inputs;
 use crate::issue::texts;
 use crate::naming::words;
 use crate::pool::Split;
-use crate::project::generate::{Shop, pages, projects};
+use crate::project::generate::{Shop, Stock, pages, projects};
 use crate::sources::listed;
 use agent::repo::syntax::Language;
 use anyhow::{Context, Result};
@@ -45,10 +45,10 @@ pub struct Projects {
 /// Makes the projects, the languages side by side.
 pub fn run(args: &Projects) -> Result<()> {
     let Inputs { sources, texts: lists } = &args.inputs;
-    let listed = listed(&lists.join("sources.toml"))?;
+    let (in_splits, held) = (listed(&lists.join("sources.toml"))?, listed(&lists.join("held.toml"))?);
     let (words, texts) = (words(&lists.join("words.toml"))?, texts(&lists.join("issues.toml"))?);
     std::fs::create_dir(&args.out).with_context(|| format!("cannot make `{}`", args.out.display()))?;
-    let pages = pages(sources, &listed, args.split)?;
+    let pages = pages(&Stock { folder: sources, listed: &in_splits, held: &held }, args.split)?;
     eprintln!("{} files, {} functions", pages.len(), pages.iter().map(|page| page.functions.len()).sum::<usize>());
     let harness = lists.join("harness");
     let shop = Shop { split: args.split, seed: args.seed, words: &words, texts: &texts, harness: &harness };

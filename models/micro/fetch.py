@@ -2,6 +2,7 @@
 
     python3 models/micro/fetch.py CACHE            fetch what is missing, check every hash and licence
     python3 models/micro/fetch.py CACHE --lock     also write versions, licences and hashes that the list leaves open
+    python3 models/micro/fetch.py CACHE --held     what only measurements are made from, as `held.toml` lists it
 
 Each registry is asked through its own client (pip, npm, cargo, go), one exact version per package; nothing is built and no
 script of a package runs. The result is CACHE/REGISTRY/NAME, source files only. Standard library of Python only.
@@ -136,8 +137,8 @@ def copy_tree(source, target):
 def wheel_facts(archive):
     with zipfile.ZipFile(archive) as wheel:
         metadata = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
-        head = wheel.read(metadata).decode("utf8", "replace").split("\n\n")[0]
-    fields = re.findall(r"^(License-Expression|Classifier|License|Version): ?(.*)$", head, re.M)
+        head = re.split(r"\r?\n\r?\n", wheel.read(metadata).decode("utf8", "replace"))[0]
+    fields = re.findall(r"^(License-Expression|Classifier|License|Version): ?(.*?)\r?$", head, re.M)
     version = next(value for key, value in fields if key == "Version")
     expression = next((value for key, value in fields if key == "License-Expression"), None)
     if expression:
@@ -173,13 +174,16 @@ def crates(name, entry, target, scratch):
     """From cargo's own cache, where the packages that this project builds with lie already; others are fetched into it."""
     version = entry.get("version") or "*"
     home = pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo")
-    found = sorted(home.glob(f"registry/src/*/{name}-{version}"))
+    # `hex-*` is `hex-literal`, too.
+    unpacked = lambda: sorted(path for path in home.glob(f"registry/src/*/{name}-{version}") if re.match(r"\d", path.name[len(name) + 1 :]))
+    found = unpacked()
     if not found:
-        manifest = f'[package]\nname = "sources"\nversion = "0.0.0"\n[lib]\npath = "lib.rs"\n[dependencies]\n{name} = "={version}"\n'
+        pin = f"={version}" if entry.get("version") else "*"
+        manifest = f'[package]\nname = "sources"\nversion = "0.0.0"\n[lib]\npath = "lib.rs"\n[dependencies]\n{name} = "{pin}"\n'
         (pathlib.Path(scratch) / "Cargo.toml").write_text(manifest)
         (pathlib.Path(scratch) / "lib.rs").write_text("")
         run("cargo", "fetch", cwd=scratch)
-        found = sorted(home.glob(f"registry/src/*/{name}-{version}"))
+        found = unpacked()
     facts = tomllib.loads((found[0] / "Cargo.toml").read_text())["package"]
     copy_tree(found[0], target)
     archive = next(iter(home.glob(f"registry/cache/*/{name}-{facts['version']}.crate")))
@@ -242,8 +246,8 @@ def fetch(registry, name, entry, cache, lock):
     return {"version": facts["version"], "licence": licence} | ({} if local else {"hash": facts["hash"]})
 
 
-def written(listed):
-    head = "# What training data are made from: one exact version each, permissive licences only. `fetch.py --lock` fills gaps.\n"
+def written(listed, old):
+    head = "".join(line for line in old.splitlines(keepends=True) if line.startswith("#"))
     parts = []
     for registry, entries in listed.items():
         rows = []
@@ -256,7 +260,8 @@ def written(listed):
 
 def main():
     cache, lock = pathlib.Path(sys.argv[1]), "--lock" in sys.argv
-    listed = tomllib.loads(LIST.read_text())
+    path = HERE / "held.toml" if "--held" in sys.argv else LIST
+    listed = tomllib.loads(path.read_text())
     failed = 0
     for registry, entries in listed.items():
         for name in sorted(entries):
@@ -270,7 +275,7 @@ def main():
                     del entries[name]
         print(f"{registry}: {len(entries)} listed", flush=True)
     if lock:
-        LIST.write_text(written(listed))
+        path.write_text(written(listed, path.read_text()))
     return 1 if failed else 0
 
 

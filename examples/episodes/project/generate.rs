@@ -58,24 +58,41 @@ const BUGS_PER_FUNCTION: usize = 3;
 /// So that no source is most of a language's projects.
 const PROJECTS_PER_UNIT: usize = 12;
 
-/// The files of one split. Reads every source twice: what is in another split too is nobody's to test with.
-pub fn pages(folder: &Path, listed: &Listed, split: Split) -> Result<Vec<Page>> {
-    let own = pool::pages(folder, listed)?.into_iter().filter(|page| page.split == split);
-    let mut own: HashSet<u64> = own.flat_map(|page| page.functions).map(|member| member.function.likeness).collect();
+/// Where functions come from: sources that are divided into splits, and those that only measurements are made from.
+pub struct Stock<'a> {
+    pub folder: &'a Path,
+    pub listed: &'a Listed,
+    pub held: &'a Listed,
+}
+
+/// The files of one split; the held sources are in `Test`. Reads every source twice: what is in another split too is nobody's to
+/// test with.
+pub fn pages(stock: &Stock<'_>, split: Split) -> Result<Vec<Page>> {
+    let (mut own, mut known) = (HashSet::new(), HashSet::new());
+    for page in pool::pages(stock.folder, stock.listed)? {
+        let likenesses = page.functions.iter().map(|member| member.function.likeness);
+        if page.split == split { own.extend(likenesses) } else { known.extend(likenesses) }
+    }
     let (mut reader, mut pages) = (Reader::default(), Vec::new());
-    sources::read(folder, listed, |file| {
-        if !LANGUAGES.contains(&file.language) || Split::of(&file.unit) != split {
+    let mut take = |file: sources::File, wanted: &mut dyn FnMut(u64) -> bool| {
+        if !LANGUAGES.contains(&file.language) {
             return;
         }
-        let functions: Vec<String> = reader
-            .functions(file.language, &file.text)
-            .into_iter()
-            .filter(|function| own.remove(&function.likeness))
-            .map(|function| function.name)
-            .collect();
+        let mut functions = reader.functions(file.language, &file.text);
+        functions.retain(|function| wanted(function.likeness));
         if !functions.is_empty() {
+            let functions = functions.into_iter().map(|function| function.name).collect();
             let sources::File { source, unit, language, text } = file;
             pages.push(Page { source, unit, language, text, functions });
+        }
+    };
+    if split == Split::Test {
+        known.extend(&own);
+        sources::read(stock.folder, stock.held, |file| take(file, &mut |likeness| known.insert(likeness)))?;
+    }
+    sources::read(stock.folder, stock.listed, |file| {
+        if Split::of(&file.unit) == split {
+            take(file, &mut |likeness| own.remove(&likeness));
         }
     })?;
     Ok(pages)
