@@ -2,6 +2,7 @@
 
 pub mod git;
 pub mod scratch;
+pub mod statements;
 pub mod symbols;
 pub mod syntax;
 pub mod tests_of;
