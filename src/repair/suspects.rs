@@ -28,8 +28,19 @@ pub struct Clues<'a> {
     pub output: &'a str,
     /// What changed lately, as [`crate::repo::git::recent::recent`] tells it.
     pub recent: &'a [Touched],
-    /// The lines, from 1, that the failing tests executed, of each file that was measured.
-    pub covered: Option<&'a BTreeMap<RepoPath, BTreeSet<usize>>>,
+    pub covered: Option<&'a Covered>,
+}
+
+/// Lines, from 1, by their files.
+pub type Lines = BTreeMap<RepoPath, BTreeSet<usize>>;
+
+/// Which lines tests executed. Of a file that is not there nothing is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Covered {
+    /// Those of the tests that failed, and what is executed for all tests.
+    pub failing: Lines,
+    /// Those of any test. The same where nobody knows whose they are.
+    pub all: Lines,
 }
 
 /// How much may be suspected.

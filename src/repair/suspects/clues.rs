@@ -3,7 +3,7 @@
 //! The weights are judgement, ordered by how seldom a clue of the kind misleads: a trace and a name in code first, what a failing
 //! test calls next, what is only near it last. A name that is defined several times shares its weight among its definitions.
 
-use crate::path::RepoPath;
+use crate::repair::suspects::Covered;
 use crate::repair::suspects::atlas::{Atlas, Sort, Spot};
 use crate::repair::suspects::board::{Board, Evidence};
 use crate::repair::suspects::cases::{Case, Verdicts, mentioned, verdicts};
@@ -263,20 +263,22 @@ fn uses(atlas: &mut Atlas, spot: Spot) -> BTreeSet<String> {
     mentions(source.language, body).into_iter().filter(meant).map(|(name, _)| name.to_owned()).collect()
 }
 
-/// What the failing tests ran. A function that they did not run is none of theirs, whatever else speaks against it.
-pub fn covered(atlas: &mut Atlas, board: &mut Board, covered: &BTreeMap<RepoPath, BTreeSet<usize>>) {
-    for (path, lines) in covered {
+/// What the failing tests ran. A function that no test ran is none of theirs, whatever else speaks against it; what only others
+/// ran may have left them something.
+pub fn covered(atlas: &mut Atlas, board: &mut Board, covered: &Covered) {
+    let none = BTreeSet::new();
+    for (path, all) in &covered.all {
+        let failing = covered.failing.get(path).unwrap_or(&none);
         let Some(file) = atlas.sources.iter().position(|source| source.path == *path) else { continue };
         for (_, at) in functions(atlas, file) {
             let function = atlas.definition((file, at));
             // Where functions are statements, their heads run when they are defined.
             let body = (function.first + 1).min(function.last)..=function.last;
-            if lines.range(body.clone()).next().is_none() {
+            if all.range(body.clone()).next().is_none() {
                 board.clear((file, at));
-                continue;
             }
-            board.add((file, at), Evidence::Executed, EXECUTED);
-            for line in lines.range(body) {
+            for line in failing.range(body) {
+                board.add((file, at), Evidence::Executed, EXECUTED);
                 board.warm((file, *line), EXECUTED);
             }
         }

@@ -2,9 +2,9 @@
 
 use crate::path::{RepoPath, Root};
 use crate::repair::Passage;
-use crate::repair::suspects::{Bounds, Clues, suspects};
+use crate::repair::suspects::{Bounds, Clues, Covered, suspects};
 use crate::repo::git::recent::{Touched, When};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 
 const WIDE: Bounds = Bounds { passages: 3, lines: 48 };
@@ -305,7 +305,8 @@ fn what_changed_lately_and_what_ran_count_too() {
     let touched = |when, lines| [Touched { path: cart.clone(), when, lines: vec![lines] }];
     assert_eq!(first(&root, &Clues { recent: &touched(When::Uncommitted, 16..=16), ..NO_CLUE }), "shop/cart.py:15-16");
     assert_eq!(first(&root, &Clues { recent: &touched(When::LastCommit, 15..=16), ..NO_CLUE }), "shop/cart.py:15-16");
-    let ran = BTreeMap::from([(cart.clone(), BTreeSet::from([5, 6, 9, 10, 12, 15]))]);
+    let ran = |lines: &[usize]| BTreeMap::from([(cart.clone(), lines.iter().copied().collect())]);
+    let ran = Covered { failing: ran(&[5, 9, 10, 12, 15]), all: ran(&[5, 6, 9, 10, 12, 15]) };
     let clues = Clues { issue: "`shipping` and `discount`", covered: Some(&ran), ..NO_CLUE };
     assert_eq!(
         told(&root, &clues, WIDE),
