@@ -89,6 +89,8 @@ const DOORS: &[Door] = &[
             "src/repo/git.rs",       // a temporary store of objects
             "src/repo/scratch.rs",   // a temporary copy of the tree, which a fix works in
             "src/repo/scratch/",
+            "src/fix/ranked/coverage.rs", // a temporary folder for what a watched run of the tests tells
+            "src/fix/ranked/coverage/",
             "src/fix/flow.rs",   // state: the patch of a result that could not be kept
             "src/fix/output.rs", // the file of predictions that the user named
         ],

@@ -1,6 +1,7 @@
 //! Runs the test command, and asks small questions of the machine.
 
 use crate::sandbox::process::{Command, Line, SpawnError, run};
+use std::ffi::OsString;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -20,6 +21,8 @@ pub struct TestRun {
 pub struct TestJob {
     pub dir: PathBuf,
     pub command: String,
+    /// On top of the inherited environment.
+    pub env: Vec<(OsString, OsString)>,
     pub limit: Duration,
     /// What its log is called: runs at the same time have one each.
     pub log: String,
@@ -52,8 +55,8 @@ impl Tests for Shell {
 }
 
 fn run_test(job: TestJob, log: PathBuf) -> Result<TestRun, SpawnError> {
-    let TestJob { dir, command, limit, cancel, .. } = job;
-    let command = Command { line: Line::Shell(command), dir, env: Vec::new(), limit, keep: KEPT, log: Some(log) };
+    let TestJob { dir, command, env, limit, cancel, .. } = job;
+    let command = Command { line: Line::Shell(command), dir, env, limit, keep: KEPT, log: Some(log) };
     let done = run(&command, &cancel)?;
     let mut output = done.output.text();
     if done.timed_out {
@@ -89,7 +92,7 @@ mod tests {
         ] {
             let cancel = CancellationToken::new();
             let (dir, limit, log) = (held.path().into(), Duration::from_millis(limit), "test".into());
-            let job = TestJob { dir, command: command.into(), limit, log, cancel };
+            let job = TestJob { dir, command: command.into(), env: Vec::new(), limit, log, cancel };
             let run = shell.run(job).await.unwrap();
             assert_eq!((run.code, run.output.as_str()), (code, output), "{command}");
         }

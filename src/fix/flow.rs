@@ -167,7 +167,7 @@ impl Flow<'_> {
 
     async fn test(&mut self, project: &Path, command: &str, limit: Duration) -> Result<TestRun, FixError> {
         let (dir, command, log) = (project.to_owned(), command.to_owned(), "test".into());
-        Ok(self.tests.run(TestJob { dir, command, limit, log, cancel: self.work.cancel() }).await?)
+        Ok(self.tests.run(TestJob { dir, command, env: Vec::new(), limit, log, cancel: self.work.cancel() }).await?)
     }
 
     /// What of the limits is left.

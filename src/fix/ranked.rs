@@ -6,6 +6,7 @@
 //! two apart the result is not called fixed.
 
 mod budget;
+mod coverage;
 mod pool;
 mod rank;
 pub mod report;
@@ -19,6 +20,7 @@ use crate::fix::bent::apart_from_tests;
 use crate::fix::flow::{Before, Ending, Flow};
 use crate::fix::output::Status;
 use crate::fix::ranked::budget::Budget;
+use crate::fix::ranked::coverage::{Interpreters, Watch, idle, idle_last};
 use crate::fix::ranked::pool::Pool;
 use crate::fix::ranked::rank::{Asking, Question, Ranking, rank};
 use crate::fix::ranked::report::{Order, Report};
@@ -30,7 +32,8 @@ use crate::path::Root;
 use crate::protocol::event::Outcome;
 use crate::protocol::exit::Exit;
 use crate::protocol::turn::{EngineInfo, Profile};
-use crate::repair::suspects::{Bounds, Clues, suspects};
+use crate::repair::order::Order as Ordering;
+use crate::repair::suspects::{Bounds, Clues, Covered, suspects};
 use crate::repo::git::recent::recent;
 use crate::repo::scratch::{Placement, Tree, Workspace};
 use std::num::NonZero;
@@ -58,6 +61,8 @@ struct Course {
     pool: Pool,
     ranking: Ranking,
     tried: Vec<Tried>,
+    /// Runs of the tests that tried nothing.
+    watched: usize,
     took: Duration,
 }
 
@@ -129,12 +134,18 @@ impl Flow<'_> {
             order: options.order,
             generation: options.generation,
         };
-        let mut pool = match self.suspect(start, &question)? {
+        let (watched, covered) = self.watch(start, &budget).await?;
+        let mut pool = match self.suspect(start, &question, covered.as_ref())? {
             Ok(pool) => pool,
             Err(why) => return Ok(Err(why.into())),
         };
         let mut ranking = rank(self.work, &mut pool, &question, self.sink).await;
         self.count(ranking.spent);
+        if let Some(covered) = covered.filter(|_| !matches!(options.order, Ordering::Blind(_))) {
+            let root = Root::open(&start.tree.project())?;
+            let idle = idle(&root, &covered.failing, |path| pool.is_of(path));
+            idle_last(&mut ranking.order, |index| pool.stands_in(index, &idle));
+        }
         // An order without a model is a guess where the issue points at nothing; a loop that follows has better ones.
         let guesses = ranking.by == Order::Words && options.strategy == Strategy::Auto && full;
         if guesses && ranking.order.len() > budget.tries {
@@ -154,13 +165,34 @@ impl Flow<'_> {
             cancel: self.work.cancel(),
         };
         let tried = trial(&bench, &edits, budget.tries).await?;
-        let course = Course { tried, took: begun.elapsed(), pool, ranking };
+        let course = Course { tried, watched, took: begun.elapsed(), pool, ranking };
         Ok(Ok(course))
+    }
+
+    /// Runs the tests once more to see which lines they run, where that is cheap. Gives how many runs that were, and what is known.
+    async fn watch(&mut self, start: Start<'_>, budget: &Budget) -> Result<(usize, Option<Covered>), FixError> {
+        let before = start.before;
+        let Some((interpreters, limit)) =
+            Interpreters::of(&before.command, &before.run.output).zip(coverage::limit(budget.time, before.took))
+        else {
+            return Ok((0, None));
+        };
+        // What a run leaves in the user's own tree would count as a change of it.
+        let copy = (start.workspace.placement() == Placement::InPlace).then(|| start.workspace.copy("covered")).transpose()?;
+        let root = Root::open(&copy.as_ref().unwrap_or(start.tree).project())?;
+        let (tests, cancel) = (self.tests, self.work.cancel());
+        let covered = Watch { tests, root: &root, before, interpreters, limit, cancel }.run().await?;
+        Ok((1, covered))
     }
 
     /// Finds the suspected passages, the first of them that the model may be shown, and all changes of those. The inner error says
     /// why there are none.
-    fn suspect(&self, start: Start<'_>, question: &Question<'_>) -> Result<Result<Pool, &'static str>, FixError> {
+    fn suspect(
+        &self,
+        start: Start<'_>,
+        question: &Question<'_>,
+        covered: Option<&Covered>,
+    ) -> Result<Result<Pool, &'static str>, FixError> {
         let root = Root::open(&start.tree.project())?;
         let user = Root::open(&self.wish.options.dir)?;
         let clues = Clues {
@@ -168,7 +200,7 @@ impl Flow<'_> {
             output: &start.before.run.output,
             // Only a hint: where there is no history there is none.
             recent: &recent(&user).unwrap_or_default(),
-            covered: None,
+            covered,
         };
         let bounds = Bounds { passages: question.budget.passages, lines: question.budget.lines };
         let mut passages = apart_from_tests(&root, suspects(&root, &clues, bounds));
@@ -188,7 +220,7 @@ impl Flow<'_> {
     }
 
     /// Says in one line what was tried and what it cost, and begins the report.
-    fn tell(&mut self, Course { pool, ranking, tried, took }: &Course) {
+    fn tell(&mut self, Course { pool, ranking, tried, watched, took }: &Course) {
         if tried.is_empty() {
             return;
         }
@@ -196,7 +228,7 @@ impl Flow<'_> {
             suspects: pool.places(),
             candidates: pool.candidates().len(),
             tried: tried.len(),
-            tests: tried.len(),
+            tests: tried.len() + watched,
             rank: None,
             rivals: Vec::new(),
             scored: ranking.scored,

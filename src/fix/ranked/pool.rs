@@ -3,6 +3,7 @@
 use crate::fix::ranked::report::Rival;
 use crate::fix::ranked::same::same;
 use crate::fix::ranked::spot::Edit;
+use crate::repair::suspects::Lines;
 use crate::repair::{Candidate, Kind, Passage, mutate, notation, words};
 
 /// Passages and the changes of their lines.
@@ -93,6 +94,17 @@ impl Pool {
         let Candidate { label, old, new, .. } = &self.candidates[index];
         let (passage, at) = self.line(*label).expect("a candidate's label is one of its passages'");
         Edit { path: &passage.path, line: passage.first + at, old, new }
+    }
+
+    /// Whether any passage is of this file.
+    pub fn is_of(&self, path: &str) -> bool {
+        self.passages.iter().any(|passage| passage.path.as_str() == path)
+    }
+
+    /// Whether the line that is changed is one of these.
+    pub fn stands_in(&self, index: usize, lines: &Lines) -> bool {
+        let Edit { path, line, .. } = self.edit(index);
+        lines.get(path).is_some_and(|lines| lines.contains(&line))
     }
 
     /// A change in a few words: "calc.py:12 `<` -> `<=`".

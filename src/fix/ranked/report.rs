@@ -13,7 +13,7 @@ pub struct Report {
     pub candidates: usize,
     /// How many were tried.
     pub tried: usize,
-    /// Runs of the test command, those that verified included.
+    /// Runs of the test command since it was seen to fail, those that verified included.
     pub tests: usize,
     /// The place of the change that was chosen in the order, from 1.
     pub rank: Option<usize>,

@@ -245,6 +245,45 @@ async fn what_the_model_names_itself_is_tried_too() {
     assert_eq!(ranked(&result)["rank"], 1);
 }
 
+/// Tests in Python that never run line 5, as far as they are asked.
+struct Telling<'a> {
+    world: &'a World,
+    code: i32,
+}
+
+impl Tests for Telling<'_> {
+    fn run(&self, job: TestJob) -> Pending<'_, Result<TestRun, SpawnError>> {
+        let text = fs::read_to_string(job.dir.join("calc.py")).unwrap();
+        let mut code = i32::from(!text.contains("item <= limit"));
+        if let Some((_, folder)) = job.env.iter().find(|(name, _)| name == "PYTHONPATH") {
+            let file = job.dir.join("calc.py");
+            let told = ["all", "failing"].map(|word| format!("{word}\t{}\t1 2 3 4 6\n", file.display()));
+            let folder = std::env::split_paths(folder).next().unwrap();
+            fs::write(folder.join("told/1"), told.concat() + "failed\nend\n").unwrap();
+            code = self.code;
+        }
+        assert!(!job.dir.starts_with(&self.world.options.dir), "nothing runs in the user's own tree");
+        Box::pin(async move { Ok(TestRun { code, output: String::new() }) })
+    }
+}
+
+#[tokio::test]
+async fn lines_that_the_failing_tests_do_not_run_are_tried_last() {
+    let python = "python3 -m unittest";
+    for (test, code, known, more) in [(python, 1, true, 2), (python, 2, false, 2), ("make test", 1, false, 1)] {
+        let world = project(Strategy::Repair, test);
+        // Liked so much more than the right one that nothing else makes up for it.
+        let gap = "no change";
+        let mut model = liking(&["5|", gap, gap, gap, gap, gap, gap, gap, gap, "`<` -> `<=`"]);
+        let wish = Wish { options: &world.options, places: &world.places };
+        let result = run(&mut model, &Telling { world: &world, code }, wish, &mut |_| {}).await;
+        assert_eq!((result.status, calc(&world)), (Status::Fixed, mended()), "{result:?}");
+        let report = ranked(&result);
+        let tests = report["tests"].as_u64().zip(report["tried"].as_u64()).map(|(tests, tried)| tests - tried);
+        assert_eq!((report["rank"] == 1, tests), (known, Some(more)), "{test} {code}: {report}");
+    }
+}
+
 /// Cancels everything when the first change is tried.
 struct Interrupted<'a> {
     shell: Shell,

@@ -76,6 +76,7 @@ impl Bench<'_> {
         let job = TestJob {
             dir: root.as_path().to_owned(),
             command: self.command.to_owned(),
+            env: Vec::new(),
             limit: self.left().map_or(self.limit, |left| left.min(self.limit)),
             log: format!("trial-{worker}"),
             cancel,
