@@ -33,7 +33,8 @@ class Record(object):
         self.common, self.tested, self.failing = set(), set(), set()
         self.now, self.outer = self.common, []
         self.failed = self.any_failed = False
-        self.is_whole = lambda: True
+        # Until something watches.
+        self.is_whole = lambda: False
         self.begin_process()
 
     def begin_process(self):
