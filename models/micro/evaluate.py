@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Measures ranked repair: `agent fix --strategy repair` on projects with a bug, tests executed, and orders side by side.
 
-    evaluate.py run AGENT PROJECTS RESULTS.jsonl [--order ranked|modelless|blind] [--jobs N] [-- FLAGS OF AGENT]
+    evaluate.py run AGENT PROJECTS RESULTS.jsonl [--order ranked|modelless|blind|written] [--jobs N] [-- FLAGS OF AGENT]
     evaluate.py report RESULTS.jsonl ... [--outcomes OUTCOMES.jsonl]
     evaluate.py cases AGENT [-- FLAGS OF AGENT]
 
 `run` lets the agent mend a copy of every project in PROJECTS (as `episodes projects` makes them: NNN/project, NNN/hidden,
-NNN/meta.json), with a state of its own, and writes one line a project. Whether a claimed fix is true the hidden tests say, which
-the agent never sees. What RESULTS holds already is not run again. `report` prints the tables; with OUTCOMES (as `episodes
-outcomes` makes them) it adds the orders that need no agent: blind, and the best without a model. `cases` runs the hand-written
-ones in `cases/`.
+NNN/meta.json), with a state of its own, and writes one line a project. With the order `written` nothing is ranked: the model
+reads and edits as it likes, in the loop. Whether a claimed fix is true the hidden tests say, which the agent never sees. What
+RESULTS holds already is not run again. `report` prints the tables; with OUTCOMES (as `episodes outcomes` makes them) it adds the
+orders that need no agent: blind, and the best without a model. `cases` runs the hand-written ones in `cases/`.
 
 Standard library only.
 """
@@ -43,9 +43,8 @@ def environment(home):
 
 def fix(agent, home, project, issue, order, flags):
     """The agent's JSON about one project, and the seconds that it took as a whole."""
-    command = [agent, "-C", project, "fix", "--issue", f"@{issue}", "--strategy", "repair", "--output", "json"]
-    # The flag is hidden, and older programs do not have it: the usual order goes without.
-    command += ([] if order == "ranked" else ["--order", order]) + flags
+    strategy = ["--strategy", "loop"] if order == "written" else ["--strategy", "repair", "--order", order]
+    command = [agent, "-C", project, "fix", "--issue", f"@{issue}", *strategy, "--output", "json", *flags]
     begun = time.monotonic()
     try:
         ended = subprocess.run(command, env=environment(home), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
@@ -269,7 +268,7 @@ def main():
     command.add_argument("agent")
     command.set_defaults(do=cases)
     for command in (commands.choices["run"], commands.choices["cases"]):
-        command.add_argument("--order", choices=("ranked", "modelless", "blind"), default="ranked")
+        command.add_argument("--order", choices=("ranked", "modelless", "blind", "written"), default="ranked")
     # What stands behind `--` is the agent's.
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     args = parser.parse_args(sys.argv[1:end])
