@@ -172,7 +172,7 @@ impl Maker<'_> {
         let line = bug.label - 1;
         passages[at].lines[line].clone_from(&bug.new);
         let label = bug.label + passages[..at].iter().map(|passage| passage.lines.len()).sum::<usize>();
-        let mending = Candidate { label, old: bug.new, new: bug.old, kind, removed: bug.added, added: bug.removed };
+        let mending = Candidate { label, passage: at, old: bug.new, new: bug.old, kind, removed: bug.added, added: bug.removed };
         Some(Case { passages, function, mending, source: page.source.clone() })
     }
 

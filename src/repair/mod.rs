@@ -28,6 +28,8 @@ pub struct Passage {
 pub struct Candidate {
     /// The line's number in the listing: from 1, through all passages in order.
     pub label: usize,
+    /// Where its passage stands among those that are suspected, from 0: the most suspected one.
+    pub passage: usize,
     /// The whole line as it is, and as it would be.
     pub old: String,
     pub new: String,

@@ -66,8 +66,9 @@ impl Edit {
 pub fn candidates(passages: &[Passage], said: &[String]) -> Vec<Candidate> {
     let mut found = Vec::new();
     let mut before = 0;
-    for passage in passages {
-        found.extend(changes(passage, said, before).into_iter().map(|(candidate, _)| candidate));
+    for (place, passage) in passages.iter().enumerate() {
+        let changes = changes(passage, said, before).into_iter();
+        found.extend(changes.map(|(candidate, _)| Candidate { passage: place, ..candidate }));
         before += passage.lines.len();
     }
     found
@@ -121,7 +122,8 @@ fn changes(passage: &Passage, said: &[String], before: usize) -> Vec<(Candidate,
             continue;
         }
         let Edit { kind, removed, added, slip, .. } = edit;
-        found.push((Candidate { label: before + row + 1, old: old.clone(), new, kind, removed, added }, slip));
+        let label = before + row + 1;
+        found.push((Candidate { label, passage: 0, old: old.clone(), new, kind, removed, added }, slip));
     }
     found
 }

@@ -106,6 +106,10 @@ pub fn order(candidates: &[Candidate], issue: &str, scores: Option<&[f64]>) -> V
     Order::Ranked.of(candidates, issue, scores)
 }
 
+/// What each passage that is suspected more takes from the worth of a change. Not fitted: where training shows several passages
+/// their order says little. In all 17 of 95 development projects in which several are suspected, the first is the right one.
+const FURTHER: f64 = 1.2;
+
 impl Order {
     /// Orders candidates in this way: a permutation of their indices, the same for the same arguments. What is worth the same
     /// stays in the order of the lines.
@@ -115,8 +119,11 @@ impl Order {
             (Self::Ranked, Some(scores)) => (&weights::RANKED, Some(scores)),
             (Self::Ranked, None) | (Self::Modelless, _) => (&weights::MODELLESS, None),
         };
-        let worth = |features: &Features| -> f64 { features.as_array().iter().zip(weights).map(|(x, (_, w))| x * w).sum() };
-        let worths: Vec<f64> = features(candidates, issue, scores).iter().map(worth).collect();
+        let worth = |(features, candidate): (&Features, &Candidate)| -> f64 {
+            let own: f64 = features.as_array().iter().zip(weights).map(|(x, (_, w))| x * w).sum();
+            own - FURTHER * candidate.passage as f64
+        };
+        let worths: Vec<f64> = features(candidates, issue, scores).iter().zip(candidates).map(worth).collect();
         let mut order: Vec<usize> = (0..candidates.len()).collect();
         order.sort_by(|a, b| worths[*b].total_cmp(&worths[*a]));
         order
@@ -179,7 +186,7 @@ mod tests {
 
     fn candidate(kind: Kind, old: &str, removed: &str, added: &str) -> Candidate {
         let new = if removed.is_empty() { format!("{added} {old}") } else { old.replacen(removed, added, 1) };
-        Candidate { label: 1, old: old.into(), new, kind, removed: removed.into(), added: added.into() }
+        Candidate { label: 1, passage: 0, old: old.into(), new, kind, removed: removed.into(), added: added.into() }
     }
 
     fn cart() -> Vec<Candidate> {
@@ -203,6 +210,18 @@ mod tests {
         ] {
             assert_eq!(order(&cart(), issue, None)[0], expected, "{issue}");
         }
+    }
+
+    #[test]
+    fn what_is_suspected_more_comes_first_unless_the_issue_names_it() {
+        let mut all = cart();
+        all.extend(cart().into_iter().map(|candidate| Candidate { passage: 1, ..candidate }));
+        let ordered = order(&all, "it is wrong", None);
+        let place = |wanted| ordered.iter().position(|at| *at == wanted);
+        assert!((0..5).all(|at| place(at) < place(at + 5)), "{ordered:?}");
+        all[1].passage = 2;
+        assert_eq!(order(&all, "it says `>` where `>=` is right", None)[0], 6);
+        assert_eq!(order(&all[..5], "it says `>` where `>=` is right", None)[0], 1, "words outweigh two passages");
     }
 
     #[test]

@@ -98,6 +98,7 @@ pub fn test(language: Language, command: &str, dir: &Path) -> Ended {
 pub fn mending(bug: &Candidate) -> Candidate {
     Candidate {
         label: bug.label,
+        passage: bug.passage,
         old: bug.new.clone(),
         new: bug.old.clone(),
         kind: bug.kind,

@@ -256,7 +256,8 @@ mod tests {
         let passages = [passage("a.py", &["x", "y"]), passage("b.py", &["z"])];
         let at = |label| {
             let none = String::new;
-            let candidate = Candidate { label, old: none(), new: none(), kind: Kind::Number, removed: none(), added: none() };
+            let candidate =
+                Candidate { label, passage: 0, old: none(), new: none(), kind: Kind::Number, removed: none(), added: none() };
             place(&passages, &candidate).map(|(passage, at)| (passage.path.as_str().to_owned(), at))
         };
         assert_eq!(at(2), Some(("a.py".into(), 1)));

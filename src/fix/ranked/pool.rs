@@ -58,14 +58,14 @@ impl Pool {
     pub fn add(&mut self, written: &str) {
         let Some((label, wrong, right)) = notation::parse(written) else { return };
         let Some((passage, at)) = self.line(label) else { return };
-        let old = passage.lines[at].clone();
+        let old = self.passages[passage].lines[at].clone();
         let Some(new) = notation::apply(&old, wrong, right) else { return };
         let known = self.candidates.iter().any(|candidate| candidate.label == label && candidate.new == new);
         if known || new == old || new.trim().is_empty() {
             return;
         }
         let (removed, added) = (wrong.trim().to_owned(), right.trim().to_owned());
-        self.candidates.push(Candidate { label, old, new, kind: Kind::Sampled, removed, added });
+        self.candidates.push(Candidate { label, passage, old, new, kind: Kind::Sampled, removed, added });
     }
 
     /// How many of the words that go and come the issue names as code, 0 to 2. Where nothing goes or nothing comes, that side
@@ -93,6 +93,7 @@ impl Pool {
     pub fn edit(&self, index: usize) -> Edit<'_> {
         let Candidate { label, old, new, .. } = &self.candidates[index];
         let (passage, at) = self.line(*label).expect("a candidate's label is one of its passages'");
+        let passage = &self.passages[passage];
         Edit { path: &passage.path, line: passage.first + at, old, new }
     }
 
@@ -119,11 +120,11 @@ impl Pool {
         Rival { path: path.clone(), line, old: old.to_owned(), new: new.to_owned() }
     }
 
-    /// The passage that a label lies in, and where in it.
-    fn line(&self, label: usize) -> Option<(&Passage, usize)> {
+    /// The place of the passage that a label lies in, and where in that.
+    fn line(&self, label: usize) -> Option<(usize, usize)> {
         let mut at = label.checked_sub(1)?;
-        self.passages.iter().find_map(|passage| {
-            let found = (at < passage.lines.len()).then_some((passage, at));
+        self.passages.iter().enumerate().find_map(|(place, passage)| {
+            let found = (at < passage.lines.len()).then_some((place, at));
             at = at.wrapping_sub(passage.lines.len());
             found
         })
