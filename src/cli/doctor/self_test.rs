@@ -1,5 +1,6 @@
 //! The self-test: the whole path once. The bundled model is written out, loaded by an engine process of its own settings, asked
-//! for a few words, and asked how likely two repairs of a function of two lines are.
+//! for a few words, and asked which of two repairs of a function of two lines is right. An engine that computes wrongly here, by a
+//! fault of a driver or of a build, answers as well, but not this.
 
 use crate::boot::{self, BootError, Choice, Ground, Local};
 use crate::cli::failure::Failure;
@@ -11,6 +12,7 @@ use crate::models::gguf::Need;
 use crate::prompts::{self, Allowance, RepairOpening};
 use crate::protocol::message::Message;
 use crate::protocol::turn::{Sampling, ScoreRequest, ToolChoice, TurnRequest};
+use crate::repair::notation::MARKS;
 use crate::units::Tokens;
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
@@ -24,7 +26,8 @@ const WINDOW: u32 = 1_024;
 
 const ISSUE: &str = "`largest([1, 2])` returns 1.";
 const LISTING: &str = "lists.py\n1|def largest(items):\n2|    return min(items)";
-const REPAIRS: [&str; 2] = ["2|`min` -> `max`", "1|`items` -> `item`"];
+const RIGHT: &str = "2|`min` -> `max`";
+const WRONG: &str = "2|`items` -> `largest`";
 
 /// Runs it. The findings are for the report; what failed stands under `failed`.
 pub fn run(ground: &Ground) -> Result<Value, Failure> {
@@ -65,12 +68,15 @@ async fn steps(ground: &Ground, report: &mut Map<String, Value>, cancel: &Cancel
     if reply.usage.prompt == Tokens::ZERO || reply.usage.generated == Tokens::ZERO {
         return Err("the model read or wrote nothing".into());
     }
-    let asked = ScoreRequest { messages: messages(), continuations: REPAIRS.map(str::to_owned).to_vec() };
+    let marked = |repair: &str| MARKS.map(|mark| format!("{repair}{mark}"));
+    let asked = ScoreRequest { messages: messages(), continuations: [RIGHT, WRONG].map(marked).concat() };
     let scores = engine.score(&asked, &mut |_| {}, cancel).await.map_err(|e| e.told())?;
     let Some(scores) = scores else { return Ok(()) };
     lap("score_ms");
-    let are_probabilities = scores.logprobs.len() == REPAIRS.len() && scores.logprobs.iter().all(|p| p.is_finite() && *p <= 0.0);
-    if are_probabilities { Ok(()) } else { Err(format!("these are no probabilities: {:?}", scores.logprobs)) }
+    match scores.logprobs[..] {
+        [yes, no, wrong_yes, wrong_no] if yes - no > wrong_yes - wrong_no => Ok(()),
+        ref other => Err(format!("the model does not know the right repair, so something computes wrongly: {other:?}")),
+    }
 }
 
 /// The engine as a run would have it, with the person's pins, but small and soon gone.
