@@ -1,11 +1,13 @@
 """How early the right change comes among all candidates, by the model alone and with the issue's words first.
 
-`python rank_eval.py CHECKPOINT DATA [--split dev] [--most 1000]`
+`python rank_eval.py CHECKPOINT DATA FILES… [--features OUT.jsonl]`: DATA is the folder with the tokenizer, FILES are what
+`examples/episodes` made. With `--features` what `fit.py` fits the order's weights to is written, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import pickle
 from collections import defaultdict
 from collections.abc import Callable
@@ -15,8 +17,9 @@ import jax
 import numpy as np
 
 from batches import PATH, Batch, Shape as BatchShape, stack
-from examples import Example, Shard
+from examples import Example, Shard, Template, encode, read
 from model import Params, Shape, verdicts
+from tokenizer import Tokenizer
 from trie import pack
 
 TRIES = (1, 3, 8, 32)
@@ -96,18 +99,31 @@ def held_out(folder: Path, split: str, most: int) -> list[Example]:
     return found[:: max(1, len(found) // most)][:most]
 
 
+def features(record: dict, scores: np.ndarray) -> dict:
+    """The record's features with the model's verdict in its place, the first."""
+    rows = [[float(score), *row[1:]] for row, score in zip(record["features"], scores)]
+    return {"features": rows, "right": record["right"]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--split", default="dev")
-    parser.add_argument("--most", type=int, default=1000)
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--features", type=Path)
     options = parser.parse_args()
     stored = pickle.loads(options.checkpoint.read_bytes())
-    examples = held_out(options.data, options.split, options.most)
-    scores = candidate_scores(scorer(Shape(**stored["shape"])), stored["params"], examples)
-    print(f"{options.split}: {len(examples)} examples, candidates median {sorted(map(len, scores))[len(scores) // 2]}")
+    tokenizer, template = Tokenizer.load(options.data / "tokenizer.json"), Template()
+    records = [r for path in options.files for r in read(path) if r["task"] == "rank" and r["right"] is not None]
+    examples = [encode(record, tokenizer, template) for record in records]
+    scores = candidate_scores(scorer(Shape(**stored["shape"]), tokenizer.marks), stored["params"], examples)
+    print(f"{len(examples)} examples, candidates median {sorted(map(len, scores))[len(scores) // 2]}")
     print(table(places(examples, scores), detailed=True))
+    if options.features:
+        # Where one candidate is too long for the trainer's layout, nothing can be said of the rest beside it.
+        known = [(r, s) for r, s in zip(records, scores) if np.isfinite(s).all()]
+        options.features.write_text("".join(json.dumps(features(r, s)) + "\n" for r, s in known))
+        print(f"features of {len(known)} examples")
 
 
 if __name__ == "__main__":

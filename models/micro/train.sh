@@ -7,7 +7,7 @@
 # was stopped goes on from its last checkpoint. Needs cargo and Python 3.11 or later.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-work=target/micro minutes=60 size=small examples=60000 gpu=
+work=target/micro minutes=120 size=small examples=100000 gpu=
 while [ $# -gt 0 ]; do
     case $1 in
         --work) work=$2; shift ;;
@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $size in
-    small) vocabulary=2048 shape='--width 160 --heads 5 --hidden 320 --reading 0.05' ;;
+    small) vocabulary=2048 shape='--width 160 --layers 6 --heads 5 --hidden 320 --reading 0.02' ;;
     # 14 million parameters; hours on a CPU.
     medium) vocabulary=4096 shape='--width 384 --layers 8 --heads 12 --hidden 896 --rate 0.008' ;;
     *) echo "unknown size $size" >&2; exit 2 ;;
@@ -44,14 +44,16 @@ if [ ! -d "$work/sources" ]; then
     mv "$work/sources.part" "$work/sources"
 fi
 
-# rank SPLIT COUNT OUT [--shard N]
-rank() {
-    (cd "$here/../.." && cargo run --release --no-default-features --example episodes -- rank \
-        --sources "$work/sources" --texts "$here" --split "$1" --count "$2" --out "$3" ${4:+"$4" "$5"})
+# make KIND SPLIT COUNT OUT [--shard N]
+make() {
+    (cd "$here/../.." && cargo run --release --no-default-features --example episodes -- "$1" \
+        --sources "$work/sources" --texts "$here" --split "$2" --count "$3" --out "$4" ${5:+"$5" "$6"})
 }
 mkdir -p "$work/data"
-[ -e "$work/data/train-0.jsonl" ] || rank train "$examples" "$work/data/train" --shard 5000
-[ -e "$work/data/dev.jsonl" ] || rank dev 1000 "$work/data/dev.jsonl"
+[ -e "$work/data/train-0.jsonl" ] || make rank train "$examples" "$work/data/train" --shard 5000
+# One part in 25: how the loop goes, for what the model writes where nothing is ranked.
+[ -e "$work/data/train-episodes-0.jsonl" ] || make episodes train $((examples / 25)) "$work/data/train-episodes" --shard 5000
+[ -e "$work/data/dev.jsonl" ] || make rank dev 1500 "$work/data/dev.jsonl"
 "$python" "$here/examples.py" "$work/ids-$size" "$work"/data/train-*.jsonl "$work/data/dev.jsonl" --vocabulary "$vocabulary"
 
 if [ -n "$gpu" ]; then
@@ -64,5 +66,7 @@ else
 fi
 # shellcheck disable=SC2086 # a list of options
 "$python" "$here/train.py" "$work/ids-$size" "$work/run-$size" --minutes "$minutes" --resume $shape
-"$python" "$here/rank_eval.py" "$work/run-$size/checkpoint.pkl" "$work/ids-$size"
+"$python" "$here/rank_eval.py" "$work/run-$size/checkpoint.pkl" "$work/ids-$size" "$work/data/dev.jsonl" --features "$work/features.jsonl"
+# The tables of src/repair/order/weights.rs for this model.
+"$python" "$here/fit.py" "$work/features.jsonl"
 "$python" "$here/export.py" "$work/run-$size/checkpoint.pkl" "$work/ids-$size/tokenizer.json" "$work/micro-$size"
