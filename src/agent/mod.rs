@@ -9,6 +9,7 @@ pub mod drive;
 mod intake;
 pub mod limits;
 pub mod nudges;
+mod pending;
 mod repeats;
 pub mod run;
 #[cfg(test)]

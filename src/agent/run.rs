@@ -8,6 +8,7 @@ use crate::agent::changes::merge;
 use crate::agent::intake::{self, Ids, failure};
 use crate::agent::limits::{Cost, Limits};
 use crate::agent::nudges::{Nudge, Voice};
+use crate::agent::pending::{Open, Pending};
 use crate::agent::repeats::{Again, Repeats};
 use crate::agent::{Generation, approval::Verdict};
 use crate::context::budget::Budget;
@@ -19,7 +20,6 @@ use crate::protocol::turn::{Reply, Stop, ToolCard, ToolChoice, TurnRequest, Usag
 use crate::sessions::fold::follow;
 use crate::tools::{CheckedCall, Effect};
 use crate::units::Tokens;
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Replies in a row of which no call could be run, after which the run has failed.
@@ -77,14 +77,6 @@ pub struct Admitted {
     pub tokens: Tokens,
 }
 
-/// A call of the last turn that has no answer yet.
-#[derive(Debug)]
-enum Pending {
-    Refused(Call, ToolFailure),
-    Wanted(Call, CheckedCall),
-    Allowed(Call, CheckedCall),
-}
-
 /// What went wrong since the last call that ran.
 #[derive(Clone, Copy, Debug, Default)]
 struct Strikes {
@@ -105,7 +97,7 @@ pub struct Run {
     cost: Cost,
     changes: Vec<Change>,
     ids: Ids,
-    pending: VecDeque<Pending>,
+    open: Open,
     fit: Option<Fit>,
     repeats: Repeats,
     strikes: Strikes,
@@ -133,7 +125,7 @@ impl Run {
             events: Vec::new(),
             cost: Cost::default(),
             changes: Vec::new(),
-            pending: VecDeque::new(),
+            open: Open::default(),
             fit: None,
             repeats: Repeats::default(),
             strikes: Strikes::default(),
@@ -167,8 +159,7 @@ impl Run {
 
     /// The most tokens that the result of the call under way may take. `None`: the window is not known.
     pub fn share(&self) -> Option<Tokens> {
-        let waiting = self.pending.iter().filter(|pending| !matches!(pending, Pending::Refused(..))).count();
-        self.budget.share(waiting)
+        self.budget.share(self.open.waiting())
     }
 
     /// Takes the events that came up since the last time.
@@ -182,7 +173,7 @@ impl Run {
             if let Some(fit) = &self.fit {
                 return Step::Fit(fit.clone());
             }
-            match self.pending.pop_front() {
+            match self.open.next() {
                 None => match self.limits.reached(&self.cost) {
                     Some(reason) => self.end(Outcome::Budget { reason }),
                     None => return Step::Infer(self.request()),
@@ -190,7 +181,7 @@ impl Run {
                 Some(Pending::Refused(call, failure)) => self.say_refused(&call, failure),
                 Some(Pending::Allowed(call, checked)) => {
                     let step = Step::Perform(checked.clone());
-                    self.pending.push_front(Pending::Allowed(call, checked));
+                    self.open.put_back(Pending::Allowed(call, checked));
                     return step;
                 }
                 Some(Pending::Wanted(call, checked)) => {
@@ -221,21 +212,7 @@ impl Run {
         if taken.is_empty() {
             return self.without_calls(said);
         }
-        let mut bad: Option<String> = None;
-        for taken in taken {
-            let checked = match &bad {
-                Some(after) => Err(failure("skipped", &self.voice, &Nudge::Skipped { after })),
-                None => taken.check(&self.voice, &check),
-            };
-            self.pending.push_back(match checked {
-                Ok(checked) => Pending::Wanted(taken.call, checked),
-                Err(failure) => {
-                    bad.get_or_insert_with(|| taken.call.name.clone());
-                    Pending::Refused(taken.call, failure)
-                }
-            });
-        }
-        if bad.is_some() && self.pending.iter().all(|pending| matches!(pending, Pending::Refused(..))) {
+        if !self.open.take(taken, &self.voice, check) {
             self.strikes.malformed += 1;
         }
         if stop == Stop::Length && self.budget.filled_by(&usage) {
@@ -283,11 +260,11 @@ impl Run {
 
     /// Takes the verdict on the call that was asked about.
     pub fn on_permission(&mut self, verdict: Verdict) {
-        let Some(Pending::Wanted(call, checked)) = self.pending.pop_front() else { return };
+        let Some(Pending::Wanted(call, checked)) = self.open.next() else { return };
         match verdict {
             Verdict::Allowed => {
                 self.say(Event::Calling { call: call.clone() });
-                self.pending.push_front(Pending::Allowed(call, checked));
+                self.open.put_back(Pending::Allowed(call, checked));
             }
             Verdict::Denied => {
                 let ToolFailure { kind, message, hint } = failure("denied", &self.voice, &Nudge::Denied { tool: &checked.name });
@@ -301,7 +278,7 @@ impl Run {
 
     /// Takes the answer of the call that was performed. `admitted` is its text made to fit.
     pub fn on_answer(&mut self, answer: ToolAnswer, admitted: Admitted) {
-        let Some(Pending::Allowed(call, checked)) = self.pending.pop_front() else { return };
+        let Some(Pending::Allowed(call, checked)) = self.open.next() else { return };
         self.repeats.performed(&checked, &answer);
         self.strikes = Strikes::default();
         if checked.effect != Effect::Read && answer.ok {
@@ -330,12 +307,12 @@ impl Run {
         match self.repeats.judge(&checked) {
             Again::Fresh if checked.effect == Effect::Read => {
                 self.say(Event::Calling { call: call.clone() });
-                self.pending.push_front(Pending::Allowed(call, checked));
+                self.open.put_back(Pending::Allowed(call, checked));
                 None
             }
             Again::Fresh => {
                 let step = Step::Ask(checked.clone());
-                self.pending.push_front(Pending::Wanted(call, checked));
+                self.open.put_back(Pending::Wanted(call, checked));
                 Some(step)
             }
             again @ (Again::Refuse { times } | Again::Hopeless { times }) => {
@@ -426,12 +403,7 @@ impl Run {
         if self.outcome.is_some() {
             return;
         }
-        for pending in std::mem::take(&mut self.pending) {
-            let (call, failure) = match pending {
-                Pending::Refused(call, failure) => (call, failure),
-                Pending::Wanted(call, _) => (call, failure("interrupted", &self.voice, &Nudge::Interrupted)),
-                Pending::Allowed(call, _) => (call, failure("interrupted", &self.voice, &Nudge::Stopped)),
-            };
+        for (call, failure) in self.open.close(&self.voice) {
             self.say_refused(&call, failure);
         }
         self.say(Event::Done { outcome: outcome.clone() });
