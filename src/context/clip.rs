@@ -56,7 +56,7 @@ pub async fn clip<E>(
     if whole <= limit {
         return Ok(Fitted { clipped: None, tokens: whole });
     }
-    let sheet = Sheet { text, pieces: pieces(text), whole, limit };
+    let sheet = Sheet { text, pieces: pieces(text), lines: text.lines().count(), whole, limit };
     if sheet.pieces.is_empty() {
         return Err(ClipError::NoRoom { need: whole, limit });
     }
@@ -80,10 +80,18 @@ pub async fn clip<E>(
     Ok(Fitted { clipped: Some(best.0), tokens: best.1 })
 }
 
+/// A part of a text that is kept or cut as one.
+struct Piece {
+    range: Range<usize>,
+    /// The line that it belongs to, counted from 1.
+    line: usize,
+}
+
 /// A text laid out for cutting.
 struct Sheet<'a> {
     text: &'a str,
-    pieces: Vec<Range<usize>>,
+    pieces: Vec<Piece>,
+    lines: usize,
     whole: Tokens,
     limit: Tokens,
 }
@@ -92,16 +100,15 @@ impl Sheet<'_> {
     /// The text with `kept` of its pieces, three of four from the beginning. Keeps fewer than there are.
     fn keep(&self, kept: usize, say: &impl Fn(&Cut) -> String) -> String {
         let tail = kept / 4;
-        let cut = kept - tail..self.pieces.len() - tail;
-        let (from, to) = (self.pieces[cut.start].start, self.pieces[cut.end - 1].end);
-        let (head, rest) = (&self.text[..from], &self.text[to..]);
-        let line_of = |at: usize| self.text.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
+        let (first, last) = (&self.pieces[kept - tail], &self.pieces[self.pieces.len() - tail - 1]);
+        let (head, rest) = (&self.text[..first.range.start], &self.text[last.range.end..]);
         let notice = say(&Cut {
             text: self.text,
-            first: line_of(from),
-            last: line_of(to.saturating_sub(1).max(from)),
-            lines: self.text.lines().count(),
-            mid_line: !(head.is_empty() || head.ends_with('\n')) || !(rest.is_empty() || self.text[..to].ends_with('\n')),
+            first: first.line,
+            last: last.line,
+            lines: self.lines,
+            mid_line: !(head.is_empty() || head.ends_with('\n'))
+                || !(rest.is_empty() || self.text[..last.range.end].ends_with('\n')),
             whole: self.whole,
             limit: self.limit,
         });
@@ -120,17 +127,17 @@ impl Sheet<'_> {
 }
 
 /// Splits a text into lines, and long lines into pieces at character boundaries. The pieces join to the text.
-fn pieces(text: &str) -> Vec<Range<usize>> {
+fn pieces(text: &str) -> Vec<Piece> {
     let mut out = Vec::new();
     let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        let end = start + line.len();
+    for (at, whole) in text.split_inclusive('\n').enumerate() {
+        let (line, end) = (at + 1, start + whole.len());
         while end - start > PIECE * 2 {
             let cut = text.floor_char_boundary(start + PIECE);
-            out.push(start..cut);
+            out.push(Piece { range: start..cut, line });
             start = cut;
         }
-        out.push(start..end);
+        out.push(Piece { range: start..end, line });
         start = end;
     }
     out
@@ -225,7 +232,7 @@ mod tests {
 
         #[test]
         fn pieces_join_to_the_text(text in "([a-zé🦀]{0,900}\n?){0,8}") {
-            let joined: String = pieces(&text).into_iter().map(|piece| text[piece].to_owned()).collect();
+            let joined: String = pieces(&text).into_iter().map(|piece| text[piece.range].to_owned()).collect();
             prop_assert_eq!(joined, text);
         }
     }
