@@ -6,6 +6,7 @@
 
 use crate::protocol::tool::ToolAnswer;
 use crate::tools::{CheckedCall, Effect};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Identical calls with an unchanged result that are performed.
 const PERFORMED: u32 = 2;
@@ -28,7 +29,8 @@ pub enum Again {
 #[derive(Debug)]
 struct Record {
     call: CheckedCall,
-    result: String,
+    /// A hash of the result, which may be long.
+    result: u64,
     times: u32,
 }
 
@@ -82,8 +84,8 @@ impl Repeats {
     }
 }
 
-/// A result without its decimal fractions: test runners print how long they took, which is no change.
-fn steady(text: &str) -> String {
+/// The hash of a result without its decimal fractions: test runners print how long they took, which is no change.
+fn steady(text: &str) -> u64 {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -103,7 +105,9 @@ fn steady(text: &str) -> String {
             out.push('#');
         }
     }
-    out
+    let mut hasher = DefaultHasher::new();
+    out.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
