@@ -3,7 +3,7 @@
 //! On a terminal the last line is rewritten in place; anywhere else there are only whole lines, and few of them.
 //! The renderer is told the time, so a test can tell it too.
 
-use crate::protocol::event::Event;
+use crate::protocol::event::{Compacted, Event, Stage};
 use crate::protocol::message::Call;
 use crate::protocol::turn::Delta;
 use crate::units::Tokens;
@@ -73,6 +73,8 @@ impl<W: Write> Progress<W> {
                 }
             }
             Event::Nudge { text } => self.line(&clip(&format!("  told the model: {text}"))),
+            Event::Compacted(compacted) => self.line(&compaction(compacted)),
+            Event::Window(_) => {}
             Event::Done { .. } => self.close(),
         }
     }
@@ -155,6 +157,17 @@ fn describe(call: &Call) -> String {
     let arguments: serde_json::Value = serde_json::from_str(&call.arguments).unwrap_or_default();
     let telling = ["command", "path", "pattern", "query"].into_iter().find_map(|name| arguments.get(name)?.as_str());
     clip(&format!("{} {}", call.name, telling.unwrap_or(&call.arguments)))
+}
+
+/// What became shorter, and by how much.
+fn compaction(Compacted { stage, before, after, .. }: &Compacted) -> String {
+    let what = match stage {
+        Stage::Results => "old results are one line each now",
+        Stage::Summary => "the model summed up its older steps",
+        Stage::Facts => "older steps became a list of what was done",
+        Stage::Latest => "the latest results were cut",
+    };
+    format!("the window is full: {what} ({before} -> {after} tokens)")
 }
 
 /// The first line, within the width, without what would move a cursor.

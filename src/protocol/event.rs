@@ -1,8 +1,10 @@
 //! What happens in a run, in order: the one queue that front ends, `--output events` and the session log read.
 
-use crate::protocol::message::Call;
+use crate::protocol::message::{Call, Message};
 use crate::protocol::tool::ToolAnswer;
 use crate::protocol::turn::{Delta, Usage};
+use crate::protocol::window::Shares;
+use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
 
 /// One thing that happened.
@@ -33,9 +35,43 @@ pub enum Event {
     Nudge {
         text: String,
     },
+    /// The window is divided like this; said once it is known exactly.
+    Window(Shares),
+    /// The conversation's end was replaced by something shorter. What it was stands in the events before.
+    Compacted(Compacted),
     Done {
         outcome: Outcome,
     },
+}
+
+/// How a conversation became shorter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compacted {
+    pub stage: Stage,
+    /// How many messages were taken from the conversation's end.
+    pub replaced: usize,
+    /// What stands in their place. All of it is processed anew; what stands before is not.
+    pub messages: Vec<Message>,
+    /// Tokens before and after: of the conversation but for the task, or of the whole prompt where the latest results were cut.
+    pub before: Tokens,
+    pub after: Tokens,
+    /// What the model's summary cost. Zero where it was not asked.
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+/// What a conversation was shortened by; each comes when the one before it freed too little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Old results of tools became one line each.
+    Results,
+    /// The model summed up the older steps.
+    Summary,
+    /// What the older steps did was listed without the model.
+    Facts,
+    /// The latest results, which the model has not read yet, were cut.
+    Latest,
 }
 
 /// How a run of the loop ended.

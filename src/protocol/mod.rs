@@ -5,3 +5,4 @@ pub mod exit;
 pub mod message;
 pub mod tool;
 pub mod turn;
+pub mod window;

@@ -1,4 +1,4 @@
-//! A session for programs (JSON) and for people (Markdown).
+//! A session for programs (JSON) and for people (Markdown): all that was said, also what the model no longer has.
 
 use crate::protocol::event::Outcome;
 use crate::protocol::message::Message;
@@ -8,15 +8,15 @@ use std::fmt::Write;
 
 /// Renders a session as one JSON object: the head, the messages, the outcome and the usage.
 pub fn json(session: &Session) -> Value {
-    let Session { head, messages, outcome, steps, usage, skipped } = session;
-    json!({"head": head, "messages": messages, "outcome": outcome, "steps": steps, "usage": usage, "skipped": skipped})
+    let Session { head, transcript, outcome, steps, usage, skipped, .. } = session;
+    json!({"head": head, "messages": transcript, "outcome": outcome, "steps": steps, "usage": usage, "skipped": skipped})
 }
 
 /// Renders a session as Markdown. Thinking is left out.
 pub fn markdown(session: &Session) -> String {
     let head = &session.head;
     let mut out = format!("# Session {}\n\n{} · {} · {}\n", head.id, head.root.display(), head.model, head.mode);
-    for message in &session.messages {
+    for message in &session.transcript {
         match message {
             Message::System { text } => section(&mut out, "System", text),
             Message::User { text } => section(&mut out, "User", text),

@@ -1,6 +1,6 @@
 //! Reading a session back: the conversation as a fold over what was written.
 
-use crate::protocol::event::{Event, Outcome};
+use crate::protocol::event::{Compacted, Event, Outcome};
 use crate::protocol::message::Message;
 use crate::protocol::turn::Usage;
 use crate::sessions::SessionError;
@@ -12,7 +12,10 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
     pub head: Head,
+    /// The conversation as the model has it: what it would be asked to go on from.
     pub messages: Vec<Message>,
+    /// All that was said, also what was compacted away.
+    pub transcript: Vec<Message>,
     /// How the last run ended. `None`: it did not, or has not yet.
     pub outcome: Option<Outcome>,
     pub steps: u32,
@@ -25,11 +28,20 @@ pub struct Session {
 /// Folds the bytes of a session. `path` is for the errors, which are only ever about the first line.
 pub fn fold(bytes: &[u8], path: &Path) -> Result<Session, SessionError> {
     let head = head(bytes, path)?;
-    let mut session = Session { head, messages: Vec::new(), outcome: None, steps: 0, usage: Usage::default(), skipped: 0 };
+    let mut session = Session {
+        head,
+        messages: Vec::new(),
+        transcript: Vec::new(),
+        outcome: None,
+        steps: 0,
+        usage: Usage::default(),
+        skipped: 0,
+    };
     for line in bytes.split(|&b| b == b'\n').skip(1).filter(|line| !line.is_empty()) {
         match entry(line) {
             Some(Entry::Message(message)) => {
                 session.outcome = None;
+                session.transcript.push(message.clone());
                 session.messages.push(message);
             }
             Some(Entry::Event(event)) => session.take(&event),
@@ -56,7 +68,7 @@ pub fn head(bytes: &[u8], path: &Path) -> Result<Head, SessionError> {
 /// The loop builds its own conversation with this, so that a session read back is the conversation that was held. Three rules
 /// keep every chat template content: a turn that said nothing is left out; an answer stands directly behind its call; and what
 /// the loop says is added to the message before it unless that is the model's, since some templates refuse a user's turn
-/// behind a tool's.
+/// behind a tool's. A compaction says in full what the end is from then on, counted from the end: a log may hold more in front.
 pub fn follow(messages: &mut Vec<Message>, event: &Event) {
     match event {
         Event::Turn { text, calls, .. } if text.trim().is_empty() && calls.is_empty() => {}
@@ -73,7 +85,11 @@ pub fn follow(messages: &mut Vec<Message>, event: &Event) {
             }
             _ => messages.push(Message::User { text: said.clone() }),
         },
-        Event::Delta(_) | Event::Calling { .. } | Event::Done { .. } => {}
+        Event::Compacted(Compacted { replaced, messages: shorter, .. }) => {
+            messages.truncate(messages.len().saturating_sub(*replaced));
+            messages.extend_from_slice(shorter);
+        }
+        Event::Delta(_) | Event::Window(_) | Event::Calling { .. } | Event::Done { .. } => {}
     }
 }
 
@@ -92,20 +108,27 @@ fn entry(line: &[u8]) -> Option<Entry> {
 
 impl Session {
     fn take(&mut self, event: &Event) {
+        follow(&mut self.messages, event);
         match event {
             Event::Turn { usage, .. } => {
                 self.outcome = None;
                 self.steps += 1;
-                self.usage.prompt += usage.prompt;
-                self.usage.prefilled += usage.prefilled;
-                self.usage.reused += usage.reused;
-                self.usage.generated += usage.generated;
-                self.usage.prefill_ms += usage.prefill_ms;
-                self.usage.decode_ms += usage.decode_ms;
+                self.spend(usage);
             }
             Event::Done { outcome } => self.outcome = Some(outcome.clone()),
+            // Nothing was said, and nothing is unsaid.
+            Event::Compacted(Compacted { usage, .. }) => return self.spend(usage),
             _ => {}
         }
-        follow(&mut self.messages, event);
+        follow(&mut self.transcript, event);
+    }
+
+    fn spend(&mut self, usage: &Usage) {
+        self.usage.prompt += usage.prompt;
+        self.usage.prefilled += usage.prefilled;
+        self.usage.reused += usage.reused;
+        self.usage.generated += usage.generated;
+        self.usage.prefill_ms += usage.prefill_ms;
+        self.usage.decode_ms += usage.decode_ms;
     }
 }

@@ -82,7 +82,7 @@ fn ids(dir: &Path) -> Result<Vec<String>, SessionError> {
 }
 
 fn summary(session: Session) -> Summary {
-    let words = session.messages.iter().find_map(|message| match message {
+    let words = session.transcript.iter().find_map(|message| match message {
         Message::User { text } => text.trim().lines().next(),
         _ => None,
     });

@@ -1,6 +1,6 @@
 //! Logs as they are written, cut, mended and read back.
 
-use crate::protocol::event::{Event, Outcome};
+use crate::protocol::event::{Compacted, Event, Outcome, Stage};
 use crate::protocol::message::{Call, Message};
 use crate::protocol::tool::ToolAnswer;
 use crate::protocol::turn::{Delta, Usage};
@@ -166,6 +166,35 @@ fn unknown_kinds_are_skipped_and_newer_formats_refused() {
     for nothing in ["", "\n", "{}", "[1]\n", "{\"session\":1}\n"] {
         assert!(matches!(fold(nothing.as_bytes(), Path::new("s")), Err(SessionError::NoHead { .. })), "{nothing:?}");
     }
+}
+
+#[test]
+fn a_compaction_changes_what_the_model_has_and_not_what_was_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = SessionLog::create(dir.path(), &head("s")).unwrap();
+    // An attempt before this one: a compaction counts from the end, and leaves it alone.
+    let earlier = [user("Try."), user("Fix the bug.")];
+    earlier.iter().for_each(|message| log.message(message).unwrap());
+    let told = [turn("Look.", &["a"]), called("a", "a long result"), turn("Once more.", &["b"]), called("b", "the last")];
+    told.iter().for_each(|event| log.record(event).unwrap());
+    let before = folded(&std::fs::read(shelf::path_of(dir.path(), "s")).unwrap());
+    let notes = user("Fix the bug.\n\n<so-far>It is in a.</so-far>");
+    let compacted = Compacted {
+        stage: Stage::Summary,
+        replaced: 5,
+        messages: [vec![notes.clone()], before.messages[4..].to_vec()].concat(),
+        before: Tokens(90),
+        after: Tokens(30),
+        usage: Usage { prompt: Tokens(7), generated: Tokens(3), ..Usage::default() },
+    };
+    log.record(&Event::Compacted(compacted)).unwrap();
+    log.record(&turn("Done.", &[])).unwrap();
+
+    let after = folded(&std::fs::read(shelf::path_of(dir.path(), "s")).unwrap());
+    let expected = [&[user("Try."), notes][..], &before.messages[4..], &after.transcript[6..]].concat();
+    assert_eq!((after.messages, after.skipped), (expected, 0));
+    assert_eq!(after.transcript[..6], before.transcript);
+    assert_eq!((after.steps, after.usage.prompt, after.usage.generated), (3, Tokens(37), Tokens(9)));
 }
 
 #[test]

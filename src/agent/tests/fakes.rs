@@ -273,6 +273,8 @@ impl Ran {
     pub fn trace(&self) -> String {
         let word = |event: &Event| match event {
             Event::Delta(_) => "delta".to_owned(),
+            Event::Window(_) => "window".to_owned(),
+            Event::Compacted(compacted) => format!("compacted:{:?}", compacted.stage).to_lowercase(),
             Event::Turn { step, .. } => format!("turn{step}"),
             Event::Calling { call } => format!("calling:{}", call.name),
             Event::Called { name, answer, .. } => {
