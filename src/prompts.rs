@@ -4,6 +4,8 @@
 //! at the front of the window, so nothing in it may change from step to step: no clock, no budget, no counter.
 //! Text that others wrote (an issue, a project's notes, a command's output) stands between tags that it cannot close.
 
+pub mod compaction;
+
 use minijinja::value::Serde;
 use minijinja::{Environment as Templates, UndefinedBehavior};
 use serde::Serialize;
@@ -154,6 +156,11 @@ pub fn front(purpose: Purpose, here: &Environment, allowance: &Allowance) -> Str
         text.push_str(&notes);
     }
     text
+}
+
+/// Takes a front apart again: the system prompt, and what describes the project.
+pub fn parts(front: &str) -> (&str, &str) {
+    front.find("\n\n# Environment\n").map_or((front, ""), |at| (&front[..at], front[at..].trim_start()))
 }
 
 /// Gives the first message of a fix.
@@ -425,6 +432,10 @@ mod tests {
         let here = Environment { notes: Some("Use tabs.".into()), ..here() };
         let allowance = Allowance::of_window(None);
         assert_eq!(front(Purpose::Fix, &here, &allowance), front(Purpose::Fix, &here, &allowance));
-        assert!(front(Purpose::Chat, &here, &allowance).ends_with("<notes>\nUse tabs.\n</notes>"));
+        let chat = front(Purpose::Chat, &here, &allowance);
+        assert!(chat.ends_with("<notes>\nUse tabs.\n</notes>"));
+        let (first, rest) = parts(&chat);
+        assert_eq!((first, rest.starts_with(&environment(&here))), (system(Purpose::Chat).as_str(), true));
+        assert_eq!(parts("Be good."), ("Be good.", ""));
     }
 }
