@@ -10,6 +10,13 @@ const FRAME: Tokens = Tokens(16);
 /// A result below this is admitted whole while it fits at all: a fair share of little room helps nobody.
 const SMALL: Tokens = Tokens(256);
 
+/// A result of less is little more than the line that says what is missing.
+const LEAST_RESULT: Tokens = Tokens(64);
+/// What a tool's answer has at most: 8,000 bytes of dense text.
+const LARGEST_RESULT: Tokens = Tokens(2_048);
+/// The bounds of a summary: a few lines, and what a person would write of a long session.
+const SUMMARY: (Tokens, Tokens) = (Tokens(64), Tokens(512));
+
 /// An answer that is worth a turn, where nothing larger can be kept for it.
 const LEAST_ANSWER: Tokens = Tokens(256);
 
@@ -59,6 +66,40 @@ impl Budget {
         let waiting = u32::try_from(waiting.max(1)).unwrap_or(u32::MAX);
         let share = room / waiting.saturating_add(1);
         Some(Tokens(share.max(SMALL.0.min(room / waiting))) - FRAME)
+    }
+
+    /// The largest result that a step should have room for: a sixteenth of the window, and no more than a tool ever gives.
+    pub fn largest_result(&self) -> Tokens {
+        self.window.map_or(LARGEST_RESULT, |window| LARGEST_RESULT.min(Tokens(window.0 / 16)))
+    }
+
+    /// Whether the next step should not begin before there is more room. The answer's reserve is not touched by that, and the
+    /// largest result still fits then; below it, results would be cut to ever less.
+    pub fn crowded(&self) -> bool {
+        self.room().is_some_and(|room| room < self.largest_result() + FRAME)
+    }
+
+    /// Whether `waiting` results would hardly be told apart from nothing.
+    pub fn choked(&self, waiting: usize) -> bool {
+        let need = (LEAST_RESULT + FRAME).0.saturating_mul(u32::try_from(waiting).unwrap_or(u32::MAX));
+        self.room().is_some_and(|room| room < Tokens(need))
+    }
+
+    /// What the conversation may have, if `of_it` tokens of what is used are its own: all but what stands before it and the
+    /// reserve. In a window that is not known, what it has.
+    pub fn conversation(&self, of_it: Tokens) -> Tokens {
+        self.window.map_or(of_it, |window| window - (self.used - of_it) - self.reserve())
+    }
+
+    /// The most tokens of a summary: a thirty-second part of the window, within bounds.
+    pub fn summary(&self) -> Tokens {
+        self.window.map_or(SUMMARY.1, |window| Tokens(window.0 / 32).clamp(SUMMARY.0, SUMMARY.1))
+    }
+
+    /// Whether a turn of `answer` tokens, asked for with `request` more, still fits. The whole window counts, for it is the
+    /// reserve that is spent.
+    pub fn fits_turn(&self, request: Tokens, answer: Tokens) -> bool {
+        self.window.is_none_or(|window| self.used + request + FRAME + answer <= window)
     }
 
     /// Adds a result that was admitted.
@@ -128,6 +169,23 @@ mod tests {
         assert_eq!(budget.share(1), Some(Tokens(256) - FRAME), "a small result may take more than its share");
         budget.settle(&usage(9_000, 0));
         assert_eq!(budget.share(1), Some(Tokens::ZERO));
+    }
+
+    #[test]
+    fn a_window_is_crowded_before_the_largest_result_would_not_fit() {
+        let mut budget = Budget::new(Some(Tokens(32_768)), Tokens(4_096));
+        assert_eq!(budget.largest_result(), Tokens(2_048));
+        let last = 32_768 - 4_096 - 2_048 - FRAME.0;
+        budget.settle(&usage(last, 0));
+        assert!(!budget.crowded() && !budget.choked(9));
+        budget.settle(&usage(last + 1, 0));
+        assert!(budget.crowded() && !budget.choked(9) && budget.choked(99));
+        // The reserve is what an answer is paid from, a summary too.
+        assert!(budget.fits_turn(Tokens(40), budget.summary()) && !budget.fits_turn(Tokens(40), Tokens(7_000)));
+        assert_eq!(budget.conversation(Tokens(last - 999)), Tokens(32_768 - 4_096 - 1_000));
+        let unknown = Budget::new(None, Tokens(512));
+        assert!(!unknown.crowded() && !unknown.choked(9) && unknown.fits_turn(Tokens(1), Tokens(1)));
+        assert_eq!(unknown.conversation(Tokens(77)), Tokens(77));
     }
 
     #[test]
