@@ -71,7 +71,7 @@ const SCENARIOS: &[Row] = &[
     (&["--scenario", "unknown"], 1, THREE_BAD, "open_the_file"),
     (&["--scenario", "textxml"], 1, FIVE_TIMES, "Not run: this call was made 2 times"),
     (&["--scenario", "textjson"], 1, FIVE_TIMES, "Not run: this call was made 2 times"),
-    (&["--scenario", "ctx"], 0, "the window is full: the latest results were shortened", " cut: the whole is "),
+    (&["--scenario", "ctx"], 0, "the window is full: older steps became a list of what was done", "read big1.txt 1-"),
     (&["--scenario", "ctx0"], 4, "error: the conversation needs ", "off-by-one"),
     (&["--scenario", "empty"], 1, "error: the model gave an empty answer twice", "Your answer was empty."),
     (&["--scenario", "badwrite"], 1, THREE_BAD, "The call of `write` was cut off"),

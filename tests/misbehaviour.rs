@@ -259,7 +259,8 @@ fn a_window_that_the_server_told_is_never_exceeded() {
         None => Answer::Turn(read(&format!("big{}.txt", asked.turns() % 4))),
     });
     let told = run(server);
-    told.ends(4, "error: the conversation needs ").model_heard("For the rest, read with \"start\"");
+    told.ends(4, "error: the limit of 50 steps is reached").ends(4, "the window is full: old results are one line each now");
+    told.model_heard("For the rest, read with \"start\"").model_heard("[removed: read big");
     assert_eq!(refused.load(std::sync::atomic::Ordering::Relaxed), 0);
 }
 
@@ -274,7 +275,7 @@ fn a_window_that_nobody_told_is_learnt_from_the_first_refusal() {
         None => Answer::Turn(read(&format!("big{}.txt", asked.turns() % 4))),
     });
     let told = run(server);
-    told.ends(0, "the window is full: the latest results were shortened by");
+    told.ends(0, "the window is full: older steps became a list of what was done");
     assert_eq!(told.ended.out, "I have seen enough.\n");
 }
 

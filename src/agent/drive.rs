@@ -5,10 +5,14 @@
 
 use crate::agent::approval::Approve;
 use crate::agent::nudges::{Clipped, Nudge, Voice};
-use crate::agent::run::{Admitted, Fit, Run, Start, Step};
+use crate::agent::run::{Admitted, Run, Start, Step};
+use crate::agent::upkeep::Fit;
 use crate::agent::{Report, Task, Tools};
 use crate::context::clip::{ClipError, Cut, Fitted, clip};
+use crate::context::heading::{heading, holds_whole};
+use crate::context::shares::Front;
 use crate::engine::{Engine, EngineError};
+use crate::prompts;
 use crate::protocol::event::Event;
 use crate::protocol::message::Message;
 use crate::protocol::tool::ToolAnswer;
@@ -70,6 +74,9 @@ impl<T: Tools> Driver<'_, T> {
             let step = run.step();
             for event in run.events() {
                 (self.sink)(&event);
+                if matches!(event, Event::Compacted(_)) {
+                    job.forget_gone(run.messages());
+                }
             }
             match step {
                 Step::Done(outcome) => {
@@ -83,6 +90,8 @@ impl<T: Tools> Driver<'_, T> {
                     None => run.on_halt(),
                 },
                 Step::Perform(call) => self.call(&mut run, &mut job, call).await,
+                Step::Weigh(texts) => self.weigh(&mut run, &job, &texts).await,
+                Step::Summarize(request) => self.summarize(&mut run, &job, &request).await,
                 Step::Fit(fit) => self.fit(&mut run, &mut job, fit).await,
             }
         }
@@ -96,15 +105,36 @@ impl<T: Tools> Driver<'_, T> {
             Some(Ok(info)) => info.window,
             _ => None,
         };
+        let front = if window.is_some() { self.front(job).await } else { None };
         let Task { opening, generation, limits, mode, .. } = job.task;
-        let cards = self.tools.cards(*mode);
-        let mut run = Run::new(Start { opening: opening.clone(), cards, generation: *generation, limits: *limits, window });
+        let (opening, cards) = (opening.clone(), self.tools.cards(*mode));
+        let mut run = Run::new(Start { opening, cards, generation: *generation, limits: *limits, window, front });
         match ready {
             Some(Err(error)) if !job.halt.is_cancelled() => run.on_engine_error(&error),
             Some(Ok(_)) => {}
             _ => job.stop(&mut run),
         }
         run
+    }
+
+    /// Counts what the conversation begins with, part by part. `None`: it cannot be counted now, and nothing hangs on it.
+    async fn front(&mut self, job: &Job<'_>) -> Option<Front> {
+        let (mut system, mut words) = (String::new(), Vec::new());
+        for message in &job.task.opening {
+            match message {
+                Message::System { text } => system.push_str(text),
+                Message::User { text } | Message::Assistant { text, .. } | Message::Tool { text, .. } => {
+                    words.push(text.as_str())
+                }
+            }
+        }
+        let (system, environment) = prompts::parts(&system);
+        let mut counts = [Tokens::ZERO; 3];
+        for (count, text) in counts.iter_mut().zip([system, environment, &words.join("\n")]) {
+            *count = ended(job.halt, GRACE, self.engine.count(text)).await?.ok()?;
+        }
+        let [system, environment, task] = counts;
+        Some(Front { system, environment, task })
     }
 
     async fn infer(&mut self, run: &mut Run, job: &Job<'_>, request: &TurnRequest) {
@@ -175,14 +205,43 @@ impl<T: Tools> Driver<'_, T> {
         }
     }
 
+    /// Counts texts, one by one: each stays or goes by its own size.
+    async fn weigh(&mut self, run: &mut Run, job: &Job<'_>, texts: &[String]) {
+        let mut counts = Vec::with_capacity(texts.len());
+        for text in texts {
+            if text.is_empty() {
+                counts.push(Tokens::ZERO);
+                continue;
+            }
+            match ended(job.halt, GRACE, self.engine.count(text)).await {
+                Some(Ok(tokens)) => counts.push(tokens),
+                Some(Err(error)) => return run.on_engine_error(&error),
+                None => return job.stop(run),
+            }
+        }
+        run.on_weighed(&counts);
+    }
+
+    /// Has the model sum up its work. What it says is no part of the conversation, so nothing of it streams.
+    async fn summarize(&mut self, run: &mut Run, job: &Job<'_>, request: &TurnRequest) {
+        let sink = &mut *self.sink;
+        let mut sink = |delta| {
+            if !matches!(delta, Delta::Text { .. } | Delta::Thinking { .. } | Delta::Call { .. }) {
+                sink(&Event::Delta(delta));
+            }
+        };
+        let reply = ended(job.halt, GRACE, self.engine.turn(request, &mut sink, job.halt)).await;
+        run.on_tick(job.started.elapsed());
+        match reply {
+            Some(reply) if !job.halt.is_cancelled() => run.on_summary(reply.ok()),
+            Some(_) | None => run.on_halt(),
+        }
+    }
+
     /// Shortens results that are in the conversation already, each by the same fraction.
     async fn fit(&mut self, run: &mut Run, job: &mut Job<'_>, fit: Fit) {
         match self.shortened(run.voice(), job, fit).await {
-            Ok((shortened, freed)) => {
-                let text = format!("the window is full: the latest results were shortened by {freed} tokens");
-                (self.sink)(&Event::Delta(Delta::Notice { text }));
-                run.on_fit(shortened, freed);
-            }
+            Ok((shortened, freed)) => run.on_fit(shortened, freed),
             Err(ClipError::NoRoom { .. }) => run.on_no_room(Tokens::ZERO),
             Err(ClipError::Count(error)) => run.on_engine_error(&error),
         }
@@ -244,6 +303,13 @@ impl Job<'_> {
         }
     }
 
+    /// Notes which files the model no longer has the whole of: what it has forgotten it may not overwrite.
+    fn forget_gone(&mut self, messages: &[Message]) {
+        for (path, seen) in &mut self.reads.0 {
+            seen.whole &= holds_whole(messages, path);
+        }
+    }
+
     /// Notes that the model did not see the whole of a file after all, so that it may not overwrite it.
     fn forget_whole(&mut self, asked: &Asked) {
         let root = &self.task.root;
@@ -276,14 +342,11 @@ impl Asked<'_> {
     }
 }
 
-/// The lines of the file that were cut from what `read` gave. Its first line says what follows: `PATH lines 1-20 of 40`;
-/// what it says of a directory has no such lines.
+/// The lines of the file that were cut from what `read` gave. What it says of a directory has no such lines.
 fn file_lines(cut: &Cut) -> Option<(usize, usize)> {
-    let (_, numbers) = cut.text.lines().next()?.rsplit_once(" lines ")?;
-    let (from, to) = numbers.split_once(" of ")?.0.split_once('-')?;
-    let (from, to): (usize, usize) = (from.parse().ok()?, to.parse().ok()?);
+    let shown = heading(cut.text)?;
     // The second line of the result is the first of the file.
-    let line = |at: usize| (from + at.saturating_sub(2)).min(to);
+    let line = |at: usize| (shown.first + at.saturating_sub(2)).min(shown.last);
     Some((line(cut.first), line(cut.last)))
 }
 

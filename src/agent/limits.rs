@@ -54,6 +54,15 @@ impl Limits {
         Some(format!("the limit of {tokens} tokens is reached ({worked} were processed)"))
     }
 
+    /// Whether a quarter of every limit is left: work that only saves later work is worth it then.
+    pub fn leave_a_quarter(&self, cost: &Cost) -> bool {
+        let quarter = |limit: f64, spent: f64| limit - spent >= limit / 4.0;
+        let worked = cost.tokens.prefilled + cost.tokens.generated;
+        self.steps.is_none_or(|limit| quarter(limit.into(), cost.steps.into()))
+            && self.time.is_none_or(|limit| quarter(limit.as_secs_f64(), cost.elapsed.as_secs_f64()))
+            && self.tokens.is_none_or(|limit| quarter(limit.0.into(), worked.0.into()))
+    }
+
     /// Names the limit of time when it is reached.
     pub fn time_reached(&self, elapsed: Duration) -> Option<String> {
         let time = self.time.filter(|&limit| elapsed >= limit)?;
@@ -82,6 +91,8 @@ mod tests {
         assert!(limits.reached(&cost(3, 0, 0, 0)).unwrap().contains("3 steps"));
         assert!(limits.reached(&cost(0, 60, 0, 0)).unwrap().contains("60 seconds"));
         assert!(limits.reached(&cost(0, 0, 60, 40)).unwrap().contains("100 tokens"));
+        let quarter = [cost(0, 45, 0, 0), cost(0, 46, 0, 0), cost(0, 0, 40, 35), cost(0, 0, 40, 36), cost(3, 0, 0, 0)];
+        assert_eq!(quarter.map(|cost| limits.leave_a_quarter(&cost)), [true, false, true, false, false]);
         assert_eq!(Limits::default().reached(&cost(u32::MAX, u64::MAX, 1, 1)), None);
     }
 }

@@ -14,6 +14,7 @@ mod repeats;
 pub mod run;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use crate::agent::approval::{Approve, ByPolicy, Policy};
 use crate::agent::drive::Driver;

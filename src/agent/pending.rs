@@ -45,6 +45,10 @@ impl Open {
         self.0.iter().filter(|pending| !matches!(pending, Pending::Refused(..))).count()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes out the next call.
     pub fn next(&mut self) -> Option<Pending> {
         self.0.pop_front()

@@ -10,8 +10,10 @@ use crate::agent::limits::{Cost, Limits};
 use crate::agent::nudges::{Nudge, Voice};
 use crate::agent::pending::{Open, Pending};
 use crate::agent::repeats::{Again, Repeats};
+use crate::agent::upkeep::{Errand, Fit, Help, Kept, Upkeep};
 use crate::agent::{Generation, approval::Verdict};
 use crate::context::budget::Budget;
+use crate::context::shares::{self, Front};
 use crate::engine::EngineError;
 use crate::protocol::event::{Event, Outcome};
 use crate::protocol::message::{Call, Message};
@@ -34,28 +36,13 @@ pub enum Step {
     Ask(CheckedCall),
     /// Run the call, make its result fit, and tell [`Run::on_answer`].
     Perform(CheckedCall),
+    /// The conversation is to become shorter: count these texts, and tell [`Run::on_weighed`].
+    Weigh(Vec<String>),
+    /// Have the model sum up its work, and tell [`Run::on_summary`].
+    Summarize(TurnRequest),
     /// The conversation is too long: shorten the latest results, and tell [`Run::on_fit`].
     Fit(Fit),
     Done(Outcome),
-}
-
-/// Results that are in the conversation already and have to become shorter.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fit {
-    pub results: Vec<Overlong>,
-    /// By how many tokens. `None`: nobody knows, half is a try.
-    pub excess: Option<Tokens>,
-    /// So much of the excess is room for a long answer, and can be left where the results are too short for all of it.
-    pub spare: Tokens,
-}
-
-/// A result in the conversation, with the call that it answers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Overlong {
-    /// Its place in the conversation.
-    pub at: usize,
-    pub call: Call,
-    pub text: String,
 }
 
 /// What a run starts from.
@@ -68,6 +55,8 @@ pub struct Start {
     pub limits: Limits,
     /// The window, if it is known.
     pub window: Option<Tokens>,
+    /// What stands before the conversation, if it was counted.
+    pub front: Option<Front>,
 }
 
 /// A result as the model is to see it, made to fit.
@@ -93,16 +82,14 @@ pub struct Run {
     limits: Limits,
     messages: Vec<Message>,
     events: Vec<Event>,
-    budget: Budget,
+    upkeep: Upkeep,
+    front: Option<Front>,
     cost: Cost,
     changes: Vec<Change>,
     ids: Ids,
     open: Open,
-    fit: Option<Fit>,
     repeats: Repeats,
     strikes: Strikes,
-    /// The last turn was asked for again after an overflow.
-    refitted: bool,
     /// The next turn is made without thinking.
     hush: bool,
     /// The tool that was denied since something was last done.
@@ -114,10 +101,11 @@ pub struct Run {
 impl Run {
     /// Starts a run.
     pub fn new(start: Start) -> Self {
-        let Start { opening, cards, generation, limits, window } = start;
+        let Start { opening, cards, generation, limits, window, front } = start;
         Self {
             ids: Ids::of(&opening),
-            budget: Budget::new(window, generation.max_tokens),
+            upkeep: Upkeep::new(Budget::new(window, generation.max_tokens), &opening),
+            front,
             messages: opening,
             cards,
             generation,
@@ -126,10 +114,8 @@ impl Run {
             cost: Cost::default(),
             changes: Vec::new(),
             open: Open::default(),
-            fit: None,
             repeats: Repeats::default(),
             strikes: Strikes::default(),
-            refitted: false,
             hush: false,
             denied: None,
             outcome: None,
@@ -159,7 +145,7 @@ impl Run {
 
     /// The most tokens that the result of the call under way may take. `None`: the window is not known.
     pub fn share(&self) -> Option<Tokens> {
-        self.budget.share(self.open.waiting())
+        self.upkeep.budget.share(self.open.waiting())
     }
 
     /// Takes the events that came up since the last time.
@@ -170,8 +156,8 @@ impl Run {
     /// Says what to do next. Until that is reported back, it says the same again.
     pub fn step(&mut self) -> Step {
         while self.outcome.is_none() {
-            if let Some(fit) = &self.fit {
-                return Step::Fit(fit.clone());
+            if let Some(step) = self.kept_up() {
+                return step;
             }
             match self.open.next() {
                 None => match self.limits.reached(&self.cost) {
@@ -194,18 +180,33 @@ impl Run {
         Step::Done(self.outcome.clone().expect("the loop above ends only with an outcome"))
     }
 
+    /// Looks after the window before anything else is done.
+    fn kept_up(&mut self) -> Option<Step> {
+        let goes_on = if self.open.is_empty() { self.limits.reached(&self.cost).is_none() } else { self.open.waiting() > 0 };
+        if goes_on {
+            self.upkeep.look(&self.messages, self.open.waiting());
+        }
+        Some(match self.upkeep.errand()? {
+            Errand::Weigh(texts) => Step::Weigh(texts),
+            Errand::Fit(fit) => Step::Fit(fit),
+            Errand::Ask(words, bound) => Step::Summarize(self.summary_request(&words, bound)),
+        })
+    }
+
     /// Takes a turn of the model. `check` checks a call against its tool.
     pub fn on_reply(&mut self, reply: Reply, check: impl Fn(&Call) -> Result<CheckedCall, ToolFailure>) {
         let Reply { text, thinking, calls, stop, usage } = reply;
-        (self.refitted, self.hush) = (false, false);
+        self.hush = false;
         self.cost.steps += 1;
         self.cost.tokens.add(&usage);
-        self.budget.settle(&usage);
+        self.upkeep.budget.settle(&usage);
+        self.upkeep.turned(&text);
         let calls = if stop == Stop::Cancelled { Vec::new() } else { calls };
         let taken = intake::take(calls, stop, &mut self.ids);
         let calls: Vec<Call> = taken.iter().map(|taken| taken.call.clone()).collect();
         let said = Said { text: text.clone(), thought: !thinking.trim().is_empty(), stop, usage };
         self.say(Event::Turn { step: self.cost.steps, text, thinking, calls, usage });
+        self.tell_shares(&usage);
         if stop == Stop::Cancelled {
             return self.on_halt();
         }
@@ -215,7 +216,7 @@ impl Run {
         if !self.open.take(taken, &self.voice, check) {
             self.strikes.malformed += 1;
         }
-        if stop == Stop::Length && self.budget.filled_by(&usage) {
+        if stop == Stop::Length && self.upkeep.budget.filled_by(&usage) {
             self.end(self.full(usage.prompt + usage.generated));
         } else if self.strikes.malformed >= MALFORMED {
             let reason = format!("the model made no call that could be run in {MALFORMED} turns in a row");
@@ -228,34 +229,40 @@ impl Run {
         let EngineError::Overflow { prompt, window } = error else {
             return self.end(Outcome::Engine { reason: error.to_string() });
         };
-        self.budget.learn(*prompt, *window);
-        let need = self.budget.used();
-        let results = self.latest_results();
-        if self.refitted || results.is_empty() {
-            return self.end(self.full(need));
+        self.upkeep.budget.learn(*prompt, *window);
+        let kept = self.upkeep.overflow(&self.messages);
+        self.keep(kept);
+    }
+
+    /// Takes the counts of the texts that were to be weighed, in their order.
+    pub fn on_weighed(&mut self, counts: &[Tokens]) {
+        let spare = self.limits.leave_a_quarter(&self.cost);
+        let help = if self.open.is_empty() && spare { Help::Model } else { Help::None };
+        let kept = self.upkeep.weighed(counts, &self.messages, help);
+        self.keep(kept);
+    }
+
+    /// Takes what the model gave for a summary. `None`: the engine failed.
+    pub fn on_summary(&mut self, reply: Option<Reply>) {
+        if let Some(reply) = &reply {
+            self.cost.tokens.add(&reply.usage);
         }
-        // The eighth is a margin for engines whose count is an estimate.
-        let excess = self.budget.window().map(|window| need + self.budget.reserve() - window);
-        let excess = excess.filter(|excess| *excess > Tokens::ZERO).map(|excess| excess + Tokens(excess.0 / 8));
-        self.refitted = true;
-        self.fit = Some(Fit { results, excess, spare: self.budget.spare() });
+        if reply.as_ref().is_some_and(|reply| reply.stop == Stop::Cancelled) {
+            return self.on_halt();
+        }
+        let kept = self.upkeep.summed_up(reply, &self.messages);
+        self.keep(kept);
     }
 
     /// Takes the shortened results, each with its place, and how many tokens that freed.
     pub fn on_fit(&mut self, shortened: Vec<(usize, String)>, freed: Tokens) {
-        self.fit = None;
-        self.budget.release(freed);
-        for (at, shorter) in shortened {
-            if let Some(Message::Tool { text, .. }) = self.messages.get_mut(at) {
-                *text = shorter;
-            }
-        }
+        let kept = self.upkeep.fitted(shortened, freed, &self.messages);
+        self.keep(kept);
     }
 
     /// Takes the word that no more can be made to fit: beyond what is used, `more` tokens are needed at least.
     pub fn on_no_room(&mut self, more: Tokens) {
-        self.fit = None;
-        self.end(self.full(self.budget.used() + more + self.budget.reserve()));
+        self.end(self.full(self.upkeep.budget.used() + more + self.upkeep.budget.reserve()));
     }
 
     /// Takes the verdict on the call that was asked about.
@@ -287,7 +294,8 @@ impl Run {
         for change in &answer.changes {
             merge(&mut self.changes, change);
         }
-        self.budget.admit(admitted.tokens);
+        self.upkeep.budget.admit(admitted.tokens);
+        self.upkeep.called(&call, &admitted.text);
         self.say_called(&call, ToolAnswer { text: admitted.text, ..answer });
     }
 
@@ -331,7 +339,7 @@ impl Run {
     /// Takes a turn that called nothing: the end of the work, unless something is wrong with it.
     fn without_calls(&mut self, said: Said) {
         let Said { text, thought, stop, usage } = said;
-        if stop == Stop::Length && self.budget.filled_by(&usage) {
+        if stop == Stop::Length && self.upkeep.budget.filled_by(&usage) {
             return self.end(self.full(usage.prompt + usage.generated));
         }
         let (strikes, nudge, reason) = match stop {
@@ -360,7 +368,7 @@ impl Run {
     }
 
     fn full(&self, need: Tokens) -> Outcome {
-        let reason = match self.budget.window() {
+        let reason = match self.upkeep.budget.window() {
             Some(window) => format!("the conversation needs {need} tokens and the window has {window}"),
             None => format!("the conversation needs {need} tokens, which is more than the window has"),
         };
@@ -380,22 +388,35 @@ impl Run {
         }
     }
 
-    /// The tool results at the conversation's end.
-    fn latest_results(&self) -> Vec<Overlong> {
-        let behind = self.messages.iter().rposition(|message| !matches!(message, Message::Tool { .. })).map_or(0, |at| at + 1);
-        let calls: &[Call] = match behind.checked_sub(1).and_then(|at| self.messages.get(at)) {
-            Some(Message::Assistant { calls, .. }) => calls,
-            _ => &[],
-        };
-        let results = self.messages.iter().enumerate().skip(behind);
-        let overlong = results.filter_map(|(at, message)| match message {
-            Message::Tool { call, text, .. } => {
-                let call = calls.iter().find(|made| made.id == *call)?.clone();
-                Some(Overlong { at, call, text: text.clone() })
+    /// The conversation with a question for a summary behind it. Everything before the question, thinking included, is as in the
+    /// last turn: so the whole prefix is in the cache, and only the question is processed.
+    fn summary_request(&self, words: &str, bound: Tokens) -> TurnRequest {
+        let mut request = TurnRequest { max_tokens: bound, thinking_budget: Some(Tokens::ZERO), ..self.request() };
+        follow(&mut request.messages, &Event::Nudge { text: words.to_owned() });
+        request
+    }
+
+    /// Does what the upkeep of the window came to.
+    fn keep(&mut self, kept: Kept) {
+        match kept {
+            Kept::Open => {}
+            Kept::Shorter(compacted) => {
+                // What was said before no longer stands above.
+                self.repeats = Repeats::default();
+                self.say(Event::Compacted(compacted));
             }
-            _ => None,
-        });
-        overlong.collect()
+            Kept::Full => self.end(self.full(self.upkeep.budget.used())),
+        }
+    }
+
+    /// Tells how the window is divided, with the first turn that counts its prompt.
+    fn tell_shares(&mut self, usage: &Usage) {
+        let budget = &self.upkeep.budget;
+        let (Some(window), true) = (budget.window(), usage.prompt > Tokens::ZERO) else { return };
+        let reserve = budget.reserve();
+        if let Some(front) = self.front.take() {
+            self.say(Event::Window(shares::divide(window, reserve, usage.prompt, &front)));
+        }
     }
 
     /// Ends the run. Calls that are still open are answered, so that the conversation can be taken up again.

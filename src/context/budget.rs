@@ -59,12 +59,12 @@ impl Budget {
         self.window.map(|window| window - self.used - self.reserve())
     }
 
-    /// The most that one result may take when `waiting` results, itself included, are still to be admitted. One share more
-    /// is kept back, so that no single result ends the run.
+    /// The most that one result may take when `waiting` results, itself included, are still to be admitted. Two shares more are
+    /// kept back: a result of half the room would have the next one compact the conversation.
     pub fn share(&self, waiting: usize) -> Option<Tokens> {
         let room = self.room()?.0;
         let waiting = u32::try_from(waiting.max(1)).unwrap_or(u32::MAX);
-        let share = room / waiting.saturating_add(1);
+        let share = room / waiting.saturating_add(2);
         Some(Tokens(share.max(SMALL.0.min(room / waiting))) - FRAME)
     }
 
@@ -163,8 +163,8 @@ mod tests {
     fn shares_leave_something_for_what_follows() {
         let mut budget = Budget::new(Some(Tokens(10_000)), Tokens(1_000));
         budget.settle(&usage(3_000, 0));
-        assert_eq!(budget.share(1), Some(Tokens(3_000) - FRAME));
-        assert_eq!(budget.share(2), Some(Tokens(2_000) - FRAME));
+        assert_eq!(budget.share(1), Some(Tokens(2_000) - FRAME));
+        assert_eq!(budget.share(2), Some(Tokens(1_500) - FRAME));
         budget.settle(&usage(8_700, 0));
         assert_eq!(budget.share(1), Some(Tokens(256) - FRAME), "a small result may take more than its share");
         budget.settle(&usage(9_000, 0));

@@ -67,7 +67,8 @@ fn opening() -> Vec<Message> {
 fn play(happenings: Vec<Happening>, dice: Dice) -> (Run, Vec<Event>) {
     let generation = Generation { sampling: Sampling::default(), max_tokens: Tokens(500), thinking_budget: None, thinking: true };
     let limits = Limits { steps: Some(40), ..Limits::default() };
-    let mut run = Run::new(Start { opening: opening(), cards: cards(), generation, limits, window: Some(Tokens(4_096)) });
+    let mut run =
+        Run::new(Start { opening: opening(), cards: cards(), generation, limits, window: Some(Tokens(4_096)), front: None });
     let (mut happenings, mut dice) = (happenings.into_iter(), dice.into_iter().cycle());
     let mut roll = || dice.next().unwrap_or_default();
     let mut events = Vec::new();
@@ -94,6 +95,15 @@ fn play(happenings: Vec<Happening>, dice: Dice) -> (Run, Vec<Event>) {
                 let text = ["one", "two"][usize::from(roll() % 2)];
                 let answer = if roll() % 3 == 0 { ToolAnswer::failed("not_found", text, "") } else { ToolAnswer::done(text) };
                 run.on_answer(answer, Admitted { text: text.into(), tokens: Tokens(1) });
+            }
+            // The smaller a count, the less there is to gain.
+            Step::Weigh(texts) => run.on_weighed(&texts.iter().map(|_| Tokens(roll().into())).collect::<Vec<_>>()),
+            Step::Summarize(request) => {
+                assert!(request.messages.len() >= run.messages().len() && request.tools == cards());
+                run.on_summary(match happenings.next() {
+                    Some(Happening::Reply(reply)) => Some(reply),
+                    _ => None,
+                });
             }
             Step::Fit(fit) if roll() % 4 == 0 => run.on_no_room(fit.excess.unwrap_or_default()),
             Step::Fit(fit) => run.on_fit(fit.results.iter().map(|r| (r.at, r.text.clone())).collect(), Tokens(1)),
