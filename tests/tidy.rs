@@ -85,6 +85,7 @@ const DOORS: &[Door] = &[
             "src/engine/client/",    // state: the engines' logs; runtime: sockets that nobody answers on
             "src/engine/runtime.rs", // runtime: the directory of the sockets, and its lock
             "src/engine/worker/",    // runtime: its socket
+            "src/engine/states/",    // cache: states of the engine's cache
             "src/models/bundled.rs", // cache: the bundled model
             "src/repo/git.rs",       // a temporary store of objects
             "src/repo/scratch.rs",   // a temporary copy of the tree, which a fix works in

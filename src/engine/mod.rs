@@ -28,6 +28,7 @@ mod runtime;
 pub mod score;
 #[cfg(feature = "llama")]
 mod splice;
+pub mod states;
 #[cfg(feature = "llama")]
 mod stream;
 #[cfg(feature = "llama")]
