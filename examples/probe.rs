@@ -96,7 +96,7 @@ impl Probe {
     fn begin(&mut self, prompt: &str) -> Result<()> {
         let tokens = self.model.tokenize(prompt, Special::Parsed);
         let known = if tokens == self.prompt { tokens.len().saturating_sub(1) } else { 0 };
-        let kept = if self.context.truncate(known, 0) { known } else { 0 };
+        let kept = if self.context.truncate(known) { known } else { 0 };
         self.decode(&tokens[kept..])?;
         self.prompt = tokens;
         Ok(())

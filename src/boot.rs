@@ -168,6 +168,7 @@ pub fn engine(ground: &Ground, choice: Choice, need: Need) -> Result<Box<dyn Eng
             options: load_options(settings, model.file(&ground.places)?),
             runtime: ground.places.runtime.clone(),
             idle: Duration::from_secs(settings.engine.idle_seconds),
+            states: ground.places.cache.join("kv"),
             log: ground.places.state.join("engine"),
             validate: |file| validate(file, Need::Weights),
         })),
@@ -198,6 +199,7 @@ fn load_options(settings: &Settings, model: PathBuf) -> LoadOptions {
         type_v: plan.kv_type_v.clone(),
         flash_attn: plan.flash_attn,
         swa_full: plan.swa_full,
+        grow_to: None,
     }
 }
 

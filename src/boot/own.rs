@@ -32,20 +32,23 @@ pub fn tokenizer(model: &Path) -> Result<Box<dyn Engine>, BootError> {
 }
 
 /// Is the engine process, until it is to end.
-pub fn serve(socket: PathBuf, options: &str, idle: Duration) -> Result<(), BootError> {
+pub fn serve(socket: PathBuf, options: &str, idle: Duration, states: &Path) -> Result<(), BootError> {
     let options = serde_json::from_str(options).map_err(BootError::Options)?;
     // The memory is planned here, where it is taken: what was free when the front end started may be gone.
-    let load = |asked: &LoadOptions, progress: &mut dyn FnMut(f32)| {
+    let states = states.to_owned();
+    let load = move |asked: &LoadOptions, progress: &mut dyn FnMut(f32)| {
         let failed = |e: BootError| match e {
             BootError::Engine(error) | BootError::Plan(PlanError::Engine(error)) => error,
             other => EngineError::Load { path: asked.model.clone(), reason: other.to_string() },
         };
-        let plan = planned(asked, &Wanted::default()).map_err(failed)?;
+        let mut plan = planned(asked, &Wanted::default()).map_err(failed)?;
+        // A window that the plan chose may grow later on.
+        plan.options.grow_to = asked.n_ctx.is_none().then_some(u32::MAX);
         // Where nobody keeps a log, nothing is lost.
         plan.why.iter().for_each(|sentence| _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{sentence}\n")));
-        Embedded::load(&plan.options, progress)
+        Ok(Embedded::load(&plan.options, progress)?.with_states(&states, &plan.options))
     };
-    Ok(worker::serve(worker::ServeSettings { socket, options, idle }, load)?)
+    Ok(worker::serve(worker::ServeSettings { socket, options, idle, rest: worker::REST }, load)?)
 }
 
 /// Plans the memory of a model with what is pinned in the settings. Loads nothing.

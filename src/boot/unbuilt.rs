@@ -18,7 +18,7 @@ pub fn tokenizer(_model: &Path) -> Result<Box<dyn Engine>, BootError> {
     Err(BootError::Unbuilt)
 }
 
-pub fn serve(_socket: PathBuf, _options: &str, _idle: Duration) -> Result<(), BootError> {
+pub fn serve(_socket: PathBuf, _options: &str, _idle: Duration, _states: &Path) -> Result<(), BootError> {
     Err(BootError::Unbuilt)
 }
 

@@ -31,6 +31,9 @@ struct Serve {
     options: String,
     #[arg(long, hide = true)]
     idle_seconds: u64,
+    /// Where states of the cache are kept.
+    #[arg(long, hide = true)]
+    states: PathBuf,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -53,7 +56,7 @@ impl Engine {
     pub fn run(self, globals: Globals) -> Result<Exit, Failure> {
         // An engine reads no settings: all it needs was decided by whoever started it.
         if let Some(serve) = self.serve {
-            boot::serve(serve.socket, &serve.options, Duration::from_secs(serve.idle_seconds))
+            boot::serve(serve.socket, &serve.options, Duration::from_secs(serve.idle_seconds), &serve.states)
                 .map_err(|e| Failure::of(Exit::Engine, e))?;
             return Ok(Exit::Done);
         }

@@ -19,6 +19,21 @@ pub trait Backend: Send {
     /// once it is set, ends with `Stop::Cancelled` and what there is so far, and keeps the cache.
     fn turn(&mut self, request: &TurnRequest, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Reply, EngineError>;
 
+    /// Generates several turns that begin alike; the replies come in the order of the requests. The sink hears of loading and
+    /// prefill, not of what is written. One after another, unless the backend can do better.
+    fn turns(
+        &mut self,
+        requests: &[TurnRequest],
+        sink: &mut dyn FnMut(Delta),
+        cancel: &AtomicBool,
+    ) -> Result<Vec<Reply>, EngineError> {
+        one_by_one(self, requests, sink, cancel)
+    }
+
+    /// Does what can wait: called when there has been no work for a while, and before the end. Asks `interrupted` at least
+    /// every 100 ms, and returns once it is true.
+    fn rest(&mut self, _interrupted: &mut dyn FnMut() -> bool) {}
+
     /// Counts the tokens of a text that would stand inside a message: no special tokens are added or parsed.
     fn count(&mut self, text: &str) -> Result<Tokens, EngineError>;
 
@@ -33,6 +48,21 @@ pub trait Backend: Send {
         sink: &mut dyn FnMut(Delta),
         cancel: &AtomicBool,
     ) -> Result<Option<Scores>, EngineError>;
+}
+
+/// Generates turns one after another, with the sink hearing of all but what is written.
+pub fn one_by_one(
+    backend: &mut (impl Backend + ?Sized),
+    requests: &[TurnRequest],
+    sink: &mut dyn FnMut(Delta),
+    cancel: &AtomicBool,
+) -> Result<Vec<Reply>, EngineError> {
+    let mut unwritten = |delta: Delta| {
+        if !delta.is_written() {
+            sink(delta);
+        }
+    };
+    requests.iter().map(|request| backend.turn(request, &mut unwritten, cancel)).collect()
 }
 
 /// The most tokens of one batch whose logits are kept, where nothing else is asked for: enough that scoring has whole
@@ -73,6 +103,10 @@ pub struct LoadOptions {
     pub flash_attn: Option<bool>,
     /// Whether sliding-window layers cache the whole window.
     pub swa_full: Option<bool>,
+    /// How large the window may become while the engine runs, at most what the model was trained for, when a conversation
+    /// outgrows it and memory is free. Filled in by whoever plans a window that nobody asked for.
+    #[serde(default)]
+    pub grow_to: Option<u32>,
 }
 
 impl LoadOptions {
@@ -94,6 +128,7 @@ impl LoadOptions {
             type_v: None,
             flash_attn: None,
             swa_full: None,
+            grow_to: None,
         }
     }
 }

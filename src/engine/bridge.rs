@@ -311,11 +311,16 @@ impl Sampler {
             .map(Self)
     }
 
-    /// Draws the next token from the last logits of the context.
-    pub fn next(&mut self, context: &mut Context) -> Result<Token, BridgeError> {
+    /// Draws the next token from the logits of the last batch's token at `row`, or of its last one.
+    pub fn next(&mut self, context: &mut Context, row: Option<usize>) -> Result<Token, BridgeError> {
+        // libcommon ends the process where there are none.
+        if context.logits(row).is_none() {
+            return Err(BridgeError("llama.cpp kept no logits".into()));
+        }
         let mut error = null_mut();
-        // SAFETY: both handles are live; the context holds logits of its last decode.
-        let token = unsafe { agent_sampler_next(self.0.as_ptr(), context.as_ptr(), -1, &mut error) };
+        let row = row.map_or(-1, |row| c_int::try_from(row).unwrap_or(c_int::MAX));
+        // SAFETY: both handles are live; the context holds logits of its last decode, and knows which rows it has.
+        let token = unsafe { agent_sampler_next(self.0.as_ptr(), context.as_ptr(), row, &mut error) };
         if token < 0 { Err(BridgeError(take(error))) } else { Ok(Token(token)) }
     }
 

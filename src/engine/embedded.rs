@@ -1,31 +1,41 @@
 //! The embedded engine: one model, one window, the cache of what was said last, and the pasts of a few conversations.
 
+mod checkpoints;
+mod drafts;
+mod elastic;
+mod forks;
+mod keeping;
+mod prefill;
 mod scoring;
+mod writing;
+
+pub use crate::engine::embedded::writing::Drafting;
 
 use crate::engine::EngineError;
-use crate::engine::backend::{Backend, LoadOptions};
-use crate::engine::bridge::{Chat, Extent, Prompt, RenderRequest, Sampler};
-use crate::engine::call_ids::CallIds;
-use crate::engine::llama::{self, Context, Decoded, Model, Parameters, Special, Token};
-use crate::engine::repetition::Repetition;
+use crate::engine::backend::{Backend, LoadOptions, one_by_one};
+use crate::engine::bridge::{Chat, Prompt, RenderRequest, Sampler};
+use crate::engine::embedded::checkpoints::Checkpoints;
+use crate::engine::embedded::drafts::Payoff;
+use crate::engine::embedded::elastic::Elastic;
+use crate::engine::embedded::prefill::{FIRST_PIECE, Wanted};
+use crate::engine::embedded::writing::Pen;
+use crate::engine::llama::{self, Context, Model, Parameters, Part, Special, Token};
 use crate::engine::splice::Past;
-use crate::engine::stream::TurnText;
+use crate::engine::states::Shelf;
 use crate::engine::words;
 use crate::protocol::message::Message;
-use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, ScoreRequest, Scores, Stop, TurnRequest, Usage};
+use crate::protocol::turn::{Delta, EngineInfo, Rendered, Reply, ScoreRequest, Scores, Stop, TurnRequest};
 use crate::units::Tokens;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-/// Conversations whose tokens are remembered. They are cheap (4 bytes a token); the cache itself holds one.
-const PASTS: usize = 8;
+/// Conversations whose tokens are remembered: forks each have their own. They are cheap (4 bytes a token, and their text).
+const PASTS: usize = 16;
 /// Prefill goes in pieces of about this long, half of it to twice of it, for the sake of progress.
 const PIECE: Duration = Duration::from_millis(500);
 /// The same where no abort reaches, so that a cancel is seen between two pieces.
 const SHORT_PIECE: Duration = Duration::from_millis(100);
-const FIRST_PIECE: usize = 128;
-const SMALLEST_PIECE: usize = 32;
 /// A turn needs room for at least this much of an answer.
 const LEAST_ANSWER: usize = 16;
 
@@ -37,11 +47,21 @@ pub struct Embedded {
     info: EngineInfo,
     /// The tokens that the KV cache holds, in order.
     cache: Vec<Token>,
+    /// Whether the cache cannot go back by itself, and checkpoints are taken.
+    marks: bool,
+    checkpoints: Checkpoints,
+    /// How many of the cache's tokens come before the person's first words; 0 where that is not known.
+    opening: usize,
     pasts: Vec<Past>,
+    shelf: Option<Shelf>,
     /// How long a piece of prefill should take.
     pace: Duration,
     /// Tokens that such a piece has, by the speed seen so far.
     piece: usize,
+    drafting: Drafting,
+    payoff: Payoff,
+    drafted: (u64, u64),
+    elastic: Elastic,
 }
 
 impl Embedded {
@@ -61,9 +81,25 @@ impl Embedded {
             profile: model.profile(),
         };
         let abortable = !model.is_recurrent() && llama::devices().iter().all(|device| device.kind == "cpu");
-        let pace = if abortable { PIECE } else { SHORT_PIECE };
-        let piece = FIRST_PIECE.min(context.batch());
-        Ok(Self { model, context, chat, info, cache: Vec::new(), pasts: Vec::new(), pace, piece })
+        let slides = model.sliding_window() > 0 && options.swa_full != Some(true);
+        Ok(Self {
+            marks: model.is_recurrent() || slides,
+            pace: if abortable { PIECE } else { SHORT_PIECE },
+            piece: FIRST_PIECE.min(context.batch()),
+            model,
+            context,
+            chat,
+            info,
+            cache: Vec::new(),
+            checkpoints: Checkpoints::default(),
+            opening: 0,
+            pasts: Vec::new(),
+            shelf: None,
+            drafting: Drafting::default(),
+            payoff: Payoff::default(),
+            drafted: (0, 0),
+            elastic: Elastic::new(options),
+        })
     }
 
     /// Tokens in the model's vocabulary.
@@ -73,15 +109,32 @@ impl Embedded {
 
     /// The prompt of a request: a known past and what is new, or all of it rendered. A past that has outgrown the window
     /// is rendered anew: templates leave old thoughts out.
-    fn prompt(&self, request: &TurnRequest) -> Result<(Prompt, Vec<Token>), EngineError> {
-        let past = self.pasts.iter().filter(|p| p.leads_to(request)).max_by_key(|p| p.tokens.len());
-        let extended = past.and_then(|p| p.extend(&self.chat, &self.model, request));
-        if let Some(extended) = extended.filter(|(_, tokens)| self.fits(tokens)) {
+    fn prompt(&self, request: &TurnRequest) -> Result<(Prompt, Wanted), EngineError> {
+        let known = self.pasts.iter().filter_map(|past| Some((past, past.leads_to(request)?)));
+        let extended = known.max_by_key(|(_, stand)| stand.tokens).and_then(|(past, stand)| {
+            let (prompt, tokens) = past.extend(stand, &self.chat, &self.model, request)?;
+            Some((prompt, Wanted { tokens, opening: 0, turns: past.until(stand) }))
+        });
+        if let Some(extended) = extended.filter(|(_, wanted)| self.fits(&wanted.tokens)) {
             return Ok(extended);
         }
         let prompt = self.rendered(request)?;
         let tokens = self.model.tokenize(&prompt.text, Special::Prompt);
-        Ok((prompt, tokens))
+        let opening = self.opening_of(request, &tokens);
+        Ok((prompt, Wanted { tokens, opening, turns: Vec::new() }))
+    }
+
+    /// How many tokens of a conversation's first prompt come before the person's words: what the next conversation will begin
+    /// with too. 0 for a conversation that has gone on.
+    fn opening_of(&self, request: &TurnRequest, tokens: &[Token]) -> usize {
+        let begins = |m: &Message| matches!(m, Message::System { .. } | Message::User { .. });
+        if self.shelf.is_none() && !self.marks || !request.messages.iter().all(begins) {
+            return 0;
+        }
+        let Ok(prompt) = self.rendered(&words::masked(request)) else { return 0 };
+        let before = self.model.tokenize(words::before(&prompt.text), Special::Prompt);
+        let common = before.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        common.min(tokens.len().saturating_sub(1))
     }
 
     /// All of a request as the template renders it.
@@ -95,68 +148,15 @@ impl Embedded {
         self.chat.render(&render).map_err(|e| EngineError::Template { reason: e.to_string() })
     }
 
-    /// Brings the cache to exactly `tokens`, processing only what it lacks. Returns what it had, and whether it was
-    /// cancelled before it was done.
-    fn prefill(
-        &mut self,
-        tokens: &[Token],
-        sink: &mut dyn FnMut(Delta),
-        cancel: &AtomicBool,
-    ) -> Result<(usize, bool), EngineError> {
-        let common = self.cache.iter().zip(tokens).take_while(|(a, b)| a == b).count();
-        // The last token is processed anew when all of them are there: its logits are needed.
-        let wanted = common.min(tokens.len().saturating_sub(1));
-        let reused = if self.context.truncate(wanted, self.model.sliding_window()) { wanted } else { 0 };
-        self.cache.truncate(reused);
-        let total = Tokens((tokens.len() - reused) as u32);
-        let mut done = reused;
-        while done < tokens.len() {
-            sink(Delta::Prefill { done: Tokens((done - reused) as u32), total });
-            let piece = self.piece.min(tokens.len() - done);
-            let start = Instant::now();
-            let decoded = self.context.decode(&tokens[done..done + piece], cancel)?;
-            let held = self.context.held();
-            self.cache.extend_from_slice(&tokens[self.cache.len()..held.clamp(self.cache.len(), tokens.len())]);
-            match decoded {
-                Decoded::Done => done += piece,
-                Decoded::Cancelled => return Ok((reused, true)),
-                Decoded::Full => return Err(self.overflow(tokens.len())),
-            }
-            if cancel.load(Ordering::Relaxed) && done < tokens.len() {
-                return Ok((reused, true));
-            }
-            self.pace(piece, start.elapsed());
-        }
-        sink(Delta::Prefill { done: total, total });
-        Ok((reused, false))
-    }
-
-    /// Prefills, and says what it cost.
-    fn prefilled(
-        &mut self,
-        tokens: &[Token],
-        sink: &mut dyn FnMut(Delta),
-        cancel: &AtomicBool,
-    ) -> Result<(Usage, bool), EngineError> {
+    /// Copies the cache's state out and back in, for measuring: says how many tokens that were, and how long coming back took.
+    pub fn round_trip(&mut self) -> Option<(Tokens, Duration)> {
+        let state = self.context.save(Part::Whole)?;
         let start = Instant::now();
-        let (reused, cancelled) = self.prefill(tokens, sink, cancel)?;
-        let usage = Usage {
-            prompt: Tokens(tokens.len() as u32),
-            prefilled: Tokens(self.cache.len().saturating_sub(reused) as u32),
-            reused: Tokens(reused as u32),
-            prefill_ms: start.elapsed().as_secs_f64() * 1e3,
-            ..Usage::default()
-        };
-        Ok((usage, cancelled))
-    }
-
-    /// Sets the next piece's size by the speed of the last, doubling or halving it.
-    fn pace(&mut self, piece: usize, took: Duration) {
-        if piece == self.piece && took * 2 < self.pace {
-            self.piece = (piece * 2).min(self.context.batch());
-        } else if took > self.pace * 2 {
-            self.piece = (piece / 2).max(SMALLEST_PIECE).min(self.context.batch());
+        if !self.context.restore(&state, Part::Whole, self.cache.len()) {
+            self.lose();
+            return None;
         }
+        Some((Tokens(self.cache.len() as u32), start.elapsed()))
     }
 
     /// Whether a prompt leaves room for an answer.
@@ -168,77 +168,19 @@ impl Embedded {
         EngineError::Overflow { prompt: Tokens(prompt as u32), window: Tokens(self.context.window()) }
     }
 
-    /// Writes the model's turn, token by token.
-    fn generate(&mut self, job: &mut Job<'_>, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Written, EngineError> {
-        let mut text = TurnText::new();
-        let mut repetition = Repetition::default();
-        let (mut tokens, mut piece) = (Vec::new(), Vec::new());
-        let (stop, end) = loop {
-            if cancel.load(Ordering::Relaxed) {
-                break (Stop::Cancelled, None);
-            }
-            if tokens.len() >= job.limit {
-                break (Stop::Length, None);
-            }
-            // The grammar has come to a dead end (bytes that are no character, say): the turn is cut there, and what of it
-            // is not whole will not be run.
-            let Ok(token) = job.sampler.next(&mut self.context) else { break (Stop::Length, None) };
-            if self.model.is_end(token) {
-                break (Stop::End, Some(token));
-            }
-            tokens.push(token);
-            piece.clear();
-            self.model.piece(token, job.sampler.preserves(token), &mut piece);
-            let known = text.length();
-            let repeats = repetition.push(text.push(&piece));
-            if text.stops(&job.prompt.facts.stops, known) {
-                break (Stop::End, None);
-            }
-            if repeats {
-                break (Stop::Repetition, None);
-            }
-            text.show(job.prompt, sink);
-            match self.context.decode(&[token], cancel)? {
-                Decoded::Done => self.cache.push(token),
-                Decoded::Cancelled => break (Stop::Cancelled, None),
-                Decoded::Full => break (Stop::Length, None),
-            }
-        };
-        Ok(Written { text, tokens, stop, end })
-    }
-
     /// Remembers how the conversation stands, as tokens.
-    fn remember(
-        &mut self,
-        mut tokens: Vec<Token>,
-        written: Vec<Token>,
-        end: Option<Token>,
-        request: &TurnRequest,
-        reply: &Reply,
-    ) {
+    fn remember(&mut self, prompt: Wanted, written: Vec<Token>, end: Option<Token>, request: &TurnRequest, reply: &Reply) {
+        let Wanted { mut tokens, turns: earlier, .. } = prompt;
         tokens.extend(written);
         let Reply { text, thinking, calls, .. } = reply.clone();
-        self.pasts.retain(|p| !p.leads_to(request));
+        // What it went on from is part of it. What parted from it earlier is a conversation of its own.
+        self.pasts.retain(|past| past.leads_to(request) != Some(past.last()));
         if self.pasts.len() >= PASTS {
             self.pasts.remove(0);
         }
-        self.pasts.push(Past { tokens, end, request: request.clone(), reply: Message::Assistant { text, thinking, calls } });
+        let reply = Message::Assistant { text, thinking, calls };
+        self.pasts.push(Past { tokens, end, request: request.clone(), reply, earlier });
     }
-}
-
-/// What one turn is written with.
-struct Job<'a> {
-    prompt: &'a Prompt,
-    sampler: Sampler,
-    limit: usize,
-}
-
-/// What the model wrote.
-struct Written {
-    text: TurnText,
-    tokens: Vec<Token>,
-    stop: Stop,
-    end: Option<Token>,
 }
 
 impl Backend for Embedded {
@@ -247,31 +189,44 @@ impl Backend for Embedded {
     }
 
     fn turn(&mut self, request: &TurnRequest, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Reply, EngineError> {
-        let (prompt, tokens) = self.prompt(request)?;
-        if !self.fits(&tokens) {
-            return Err(self.overflow(tokens.len()));
+        let (mut prompt, mut wanted) = self.prompt(request)?;
+        let needed = wanted.tokens.len() + (request.max_tokens.0 as usize).max(LEAST_ANSWER);
+        if self.grow(needed, sink) {
+            (prompt, wanted) = self.prompt(request)?;
+        }
+        if !self.fits(&wanted.tokens) {
+            return Err(self.overflow(wanted.tokens.len()));
         }
         let sampler = Sampler::open(&self.model, &prompt, request.sampling, request.thinking_budget)
             .map_err(|e| EngineError::Template { reason: e.to_string() })?;
-        let (mut usage, cancelled) = self.prefilled(&tokens, sink, cancel)?;
+        let (mut usage, cancelled) = self.prefilled(&wanted, sink, cancel)?;
         if cancelled {
             return Ok(Reply { stop: Stop::Cancelled, usage, ..Reply::default() });
         }
-        let limit = (request.max_tokens.0 as usize).min(self.context.window() as usize - tokens.len());
+        let limit = (request.max_tokens.0 as usize).min(self.context.window() as usize - wanted.tokens.len());
         let start = Instant::now();
-        let Written { text, tokens: written, stop, end } =
-            self.generate(&mut Job { prompt: &prompt, sampler, limit }, sink, cancel)?;
+        let mut pen = Pen::new(prompt, sampler, limit);
+        let end = self.write(&mut pen, sink, cancel)?;
         usage.decode_ms = start.elapsed().as_secs_f64() * 1e3;
-        usage.generated = Tokens(written.len() as u32 + u32::from(end.is_some()));
-        let extent = if stop == Stop::End { Extent::Whole } else { Extent::Partial };
-        let parsed = text.finish(&prompt, extent, &request.tools, sink);
-        let mut reply = Reply { text: parsed.text, thinking: parsed.thinking, calls: parsed.calls, stop, usage };
-        let mut ids = CallIds::of(&request.messages);
-        for call in &mut reply.calls {
-            call.id = ids.take(&call.id);
-        }
-        self.remember(tokens, written, end, request, &reply);
+        let (reply, written) = pen.finish(end, request, usage, sink);
+        self.remember(wanted, written, end.token, request, &reply);
         Ok(reply)
+    }
+
+    fn turns(
+        &mut self,
+        requests: &[TurnRequest],
+        sink: &mut dyn FnMut(Delta),
+        cancel: &AtomicBool,
+    ) -> Result<Vec<Reply>, EngineError> {
+        match self.forked(requests, sink, cancel)? {
+            Some(replies) => Ok(replies),
+            None => one_by_one(self, requests, sink, cancel),
+        }
+    }
+
+    fn rest(&mut self, interrupted: &mut dyn FnMut() -> bool) {
+        self.keep(interrupted);
     }
 
     fn count(&mut self, text: &str) -> Result<Tokens, EngineError> {

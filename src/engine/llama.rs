@@ -11,6 +11,7 @@ mod context;
 mod log;
 mod model;
 mod parameters;
+mod state;
 
 pub use allocator::{Machine, devices};
 pub use branches::Placed;
@@ -18,14 +19,17 @@ pub use context::{Context, Decoded};
 pub use log::echo_log;
 pub use model::{Model, Special};
 pub use parameters::Parameters;
+pub use state::Part;
 
 use crate::engine::bridge;
 use llama_cpp_sys_2 as sys;
+use serde::{Deserialize, Serialize};
 use std::ptr::null_mut;
 use std::sync::Once;
 
 /// A token of the model's vocabulary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 #[repr(transparent)]
 pub struct Token(pub sys::llama_token);
 

@@ -60,6 +60,30 @@ pub trait Engine: Send {
     /// Generates one turn. A cancel ends it within 300 ms with `Stop::Cancelled` and keeps the cache.
     fn turn<'a>(&'a mut self, request: &'a TurnRequest, sink: Sink<'a>, cancel: &'a CancellationToken) -> Answer<'a, Reply>;
 
+    /// Generates several turns that begin alike (attempts at one task, say); the replies come in the order of the requests. The
+    /// embedded engine processes the common beginning once and writes the turns side by side where its cache can; the others
+    /// take one after another. The sink hears of loading and prefill, not of what is written. A cancel ends all of them as it
+    /// ends one; an error is for all of them.
+    fn turns<'a>(
+        &'a mut self,
+        requests: &'a [TurnRequest],
+        sink: Sink<'a>,
+        cancel: &'a CancellationToken,
+    ) -> Answer<'a, Vec<Reply>> {
+        Box::pin(async move {
+            let mut replies = Vec::with_capacity(requests.len());
+            for request in requests {
+                let mut unwritten = |delta: Delta| {
+                    if !delta.is_written() {
+                        sink(delta);
+                    }
+                };
+                replies.push(self.turn(request, &mut unwritten, cancel).await?);
+            }
+            Ok(replies)
+        })
+    }
+
     /// Counts the tokens of a text that would stand inside a message. Exact where [`EngineInfo::exact`].
     fn count<'a>(&'a mut self, text: &'a str) -> Answer<'a, Tokens>;
 

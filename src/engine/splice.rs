@@ -9,9 +9,11 @@ use crate::engine::llama::{Model, Special, Token};
 use crate::engine::words::STAND_IN;
 use crate::protocol::message::{Call, Message};
 use crate::protocol::turn::TurnRequest;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// A conversation whose past is in tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Past {
     /// All that was said, the model's last turn included, but for its end token.
     pub tokens: Vec<Token>,
@@ -20,43 +22,56 @@ pub struct Past {
     /// The request that the turn answered, and its answer.
     pub request: TurnRequest,
     pub reply: Message,
+    /// Where the turns before it ended, the first one first: a conversation may be taken back to there.
+    #[serde(default)]
+    pub earlier: Vec<Stand>,
+}
+
+/// The end of a turn that the model wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stand {
+    /// Messages before the turn.
+    messages: usize,
+    /// Tokens up to its end.
+    pub tokens: usize,
+    end: Option<Token>,
 }
 
 impl Past {
-    /// Whether `request` goes on from here: the same past and tools, then nothing but answers and words of the person.
-    pub fn leads_to(&self, request: &TurnRequest) -> bool {
+    /// From where `request` goes on: the same past and tools up to the end of a turn that the model wrote here, then nothing but
+    /// answers and words of the person. The last such place.
+    pub fn leads_to(&self, request: &TurnRequest) -> Option<Stand> {
+        if self.request.tools != request.tools || self.request.thinking != request.thinking {
+            return None;
+        }
         let said = &self.request.messages;
-        let (past, rest) = request.messages.split_at(request.messages.len().min(said.len()));
-        let Some((turn, new)) = rest.split_first() else { return false };
-        let same_turn = self.is_own(turn);
-        let fresh = !new.is_empty() && !new.iter().any(|m| matches!(m, Message::Assistant { .. } | Message::System { .. }));
-        same_turn && fresh && past == said && self.request.tools == request.tools && self.request.thinking == request.thinking
+        let last = self.last();
+        let mut stands = self.earlier.iter().rev().copied();
+        std::iter::once(last).chain(&mut stands).find(|stand| {
+            let own = said.get(stand.messages).unwrap_or(&self.reply);
+            let (past, rest) = request.messages.split_at(request.messages.len().min(stand.messages));
+            let Some((turn, new)) = rest.split_first() else { return false };
+            let fresh = !new.is_empty() && !new.iter().any(|m| matches!(m, Message::Assistant { .. } | Message::System { .. }));
+            fresh && is_own(own, stand.end.is_none(), turn) && past == &said[..stand.messages.min(said.len())]
+        })
     }
 
-    /// Whether a turn in a conversation is the one that the model wrote here. Ids may have been changed on the way, and
-    /// arguments that were cut off or no object stand as `{}`; words, thoughts and all other arguments are the model's.
-    fn is_own(&self, turn: &Message) -> bool {
-        let (Message::Assistant { text, thinking, calls }, Message::Assistant { text: words, thinking: thoughts, calls: made }) =
-            (turn, &self.reply)
-        else {
-            return false;
-        };
-        let cut = self.end.is_none();
-        let same_call = |(at, (call, own)): (usize, (&Call, &Call))| {
-            let mended = call.arguments == "{}" && ((cut && at + 1 == made.len()) || !is_object(&own.arguments));
-            call.name == own.name && (call.arguments == own.arguments || mended)
-        };
-        text.trim() == words.trim()
-            && thinking.trim() == thoughts.trim()
-            && calls.len() == made.len()
-            && calls.iter().zip(made).enumerate().all(same_call)
+    /// The end of the last turn.
+    pub fn last(&self) -> Stand {
+        Stand { messages: self.request.messages.len(), tokens: self.tokens.len(), end: self.end }
     }
 
-    /// The prompt of `request` as this past plus what is new, with the parser and grammar of the new turn. `None` where
+    /// The ends of all turns up to one of them.
+    pub fn until(&self, stand: Stand) -> Vec<Stand> {
+        let before = self.earlier.iter().take_while(|one| one.messages < stand.messages);
+        before.copied().chain([stand]).collect()
+    }
+
+    /// The prompt of `request` as this past up to a stand plus what is new, with the parser and grammar of the new turn. `None` where
     /// the template leaves no trace of the stand-in: then everything is rendered anew.
-    pub fn extend(&self, chat: &Chat, model: &Model, request: &TurnRequest) -> Option<(Prompt, Vec<Token>)> {
-        let new = &request.messages[self.request.messages.len() + 1..];
-        let mut messages = vec![Message::User { text: ".".into() }, stand_in(&request.messages[self.request.messages.len()])];
+    pub fn extend(&self, stand: Stand, chat: &Chat, model: &Model, request: &TurnRequest) -> Option<(Prompt, Vec<Token>)> {
+        let (turn, new) = request.messages.get(stand.messages..)?.split_first()?;
+        let mut messages = vec![Message::User { text: ".".into() }, stand_in(turn)];
         messages.extend_from_slice(new);
         let render =
             RenderRequest { messages: &messages, tools: &request.tools, thinking: request.thinking, choice: request.choice };
@@ -65,14 +80,32 @@ impl Past {
         let rest = model.tokenize(rest, Special::Parsed);
         // First the very end that the model wrote; a model may end a turn as its template never does (`<|return|>` for
         // `<|end|>`, `<|eom_id|>` for `<|eot_id|>`): then the template's own end.
-        let written = self.end.and_then(|end| rest.iter().position(|&t| t == end));
+        let written = stand.end.and_then(|end| rest.iter().position(|&t| t == end));
         let start = written
             .or_else(|| rest.iter().position(|&t| model.is_end(t)))
             .or_else(|| rest.iter().position(|&t| model.is_control(t)))
             .or_else(|| rest.iter().position(|&t| model.is_markup(t)))?;
-        let tokens = self.tokens.iter().chain(&rest[start..]).copied().collect();
+        let tokens = self.tokens.get(..stand.tokens)?.iter().chain(&rest[start..]).copied().collect();
         Some((prompt, tokens))
     }
+}
+
+/// Whether a turn in a conversation is the one that the model wrote, which was cut or not. Ids may have been changed on the
+/// way, and arguments that were cut off or no object stand as `{}`; words, thoughts and all other arguments are the model's.
+fn is_own(own: &Message, cut: bool, turn: &Message) -> bool {
+    let (Message::Assistant { text, thinking, calls }, Message::Assistant { text: words, thinking: thoughts, calls: made }) =
+        (turn, own)
+    else {
+        return false;
+    };
+    let same_call = |(at, (call, own)): (usize, (&Call, &Call))| {
+        let mended = call.arguments == "{}" && ((cut && at + 1 == made.len()) || !is_object(&own.arguments));
+        call.name == own.name && (call.arguments == own.arguments || mended)
+    };
+    text.trim() == words.trim()
+        && thinking.trim() == thoughts.trim()
+        && calls.len() == made.len()
+        && calls.iter().zip(made).enumerate().all(same_call)
 }
 
 fn is_object(arguments: &str) -> bool {
@@ -99,7 +132,7 @@ fn stand_in(turn: &Message) -> Message {
 #[cfg(test)]
 mod tests {
     use crate::engine::llama::Token;
-    use crate::engine::splice::Past;
+    use crate::engine::splice::{Past, Stand};
     use crate::protocol::message::{Call, Message};
     use crate::protocol::turn::{Sampling, ToolChoice, TurnRequest};
     use crate::units::Tokens;
@@ -124,8 +157,8 @@ mod tests {
     /// Whether what the model wrote is taken for that turn of a conversation.
     fn leads(end: Option<Token>, wrote: Message, stands: Message) -> bool {
         let user = |text: &str| Message::User { text: text.into() };
-        let past = Past { tokens: Vec::new(), end, request: asked(vec![user("fix it")]), reply: wrote };
-        past.leads_to(&asked(vec![user("fix it"), stands, user("go on")]))
+        let past = Past { tokens: Vec::new(), end, request: asked(vec![user("fix it")]), reply: wrote, earlier: Vec::new() };
+        past.leads_to(&asked(vec![user("fix it"), stands, user("go on")])).is_some()
     }
 
     const ENDED: Option<Token> = Some(Token(1));
@@ -157,11 +190,36 @@ mod tests {
 
     #[test]
     fn only_answers_and_words_may_follow() {
-        let past = Past { tokens: Vec::new(), end: ENDED, request: asked(Vec::new()), reply: turn("", "a", &[]) };
-        let follows = |rest: &[Message]| past.leads_to(&asked([&[turn("", "a", &[])], rest].concat()));
+        let past =
+            Past { tokens: Vec::new(), end: ENDED, request: asked(Vec::new()), reply: turn("", "a", &[]), earlier: Vec::new() };
+        let follows = |rest: &[Message]| past.leads_to(&asked([&[turn("", "a", &[])], rest].concat())).is_some();
         let answer = Message::Tool { call: "made".into(), name: "read".into(), text: "x".into() };
         assert!(follows(&[answer, Message::User { text: "x".into() }]));
         assert!(!follows(&[]), "nothing new");
         assert!(!follows(&[Message::User { text: "x".into() }, turn("", "b", &[])]), "a turn that was never written here");
+    }
+
+    #[test]
+    fn a_conversation_may_be_taken_back_to_any_turn() {
+        let user = |text: &str| Message::User { text: text.into() };
+        let said = |turns: usize| -> Vec<Message> {
+            (0..turns).flat_map(|n| [user(&format!("ask {n}")), turn("hm", &format!("answer {n}"), &[])]).collect()
+        };
+        let earlier = (0..2).map(|n| Stand { messages: 2 * n + 1, tokens: 10 * n + 10, end: ENDED }).collect();
+        let mut messages = said(3);
+        let Some(reply) = messages.pop() else { panic!("three turns") };
+        let past = Past { tokens: vec![Token(0); 30], end: ENDED, request: asked(messages), reply, earlier };
+        let from = |turns, more: &[Message]| {
+            let stand = past.leads_to(&asked([said(turns), more.to_vec()].concat()));
+            stand.map(|stand| (stand.tokens, past.until(stand).len()))
+        };
+        for turns in 1..=3 {
+            assert_eq!(from(turns, &[user("something else")]), Some((10 * turns, turns)), "{turns}");
+        }
+        assert_eq!(from(0, &[user("ask 0")]), None, "nothing of the model's is in it");
+        assert_eq!(from(1, &[user("ask 1"), turn("hm", "no such answer", &[])]), None);
+        let mut changed = said(3);
+        changed[0] = user("other");
+        assert_eq!(past.leads_to(&asked([changed, vec![user("x")]].concat())), None);
     }
 }

@@ -1,7 +1,7 @@
 //! What a front end and the engine process say to each other: one JSON value a line, over a Unix socket.
 //!
-//! A connection begins with `hello`. After it a client has at most one piece of work open (`ready`, `turn`, `score`,
-//! `count`, `render`), answered by any number of deltas and then exactly one other response; `cancel`, `status` and `stop` may be
+//! A connection begins with `hello`. After it a client has at most one piece of work open (`ready`, `turn`, `turns`,
+//! `score`, `count`, `render`), answered by any number of deltas and then exactly one other response; `cancel`, `status` and `stop` may be
 //! said at any time. There are no request numbers: a client that gives up on an answer closes its connection.
 
 use crate::engine::EngineError;
@@ -29,12 +29,15 @@ pub enum Request {
     /// Answered with `ready` as soon as the model is loaded, even while another client's turn runs.
     Ready,
     Turn(TurnRequest),
+    Turns {
+        requests: Vec<TurnRequest>,
+    },
     Score(ScoreRequest),
     Count {
         text: String,
     },
     Render(TurnRequest),
-    /// Ends this client's turn or score; without one it means nothing.
+    /// Ends this client's turns or score; without one it means nothing.
     Cancel,
     Status,
     /// Ends the process; the connection closes when the model's memory is free.
@@ -51,8 +54,11 @@ pub enum Response {
     },
     Delta(Delta),
     Ready(EngineInfo),
-    /// Also what a score is answered with that was cancelled before it began.
+    /// Also what a score or several turns are answered with that were cancelled before they began.
     Reply(Reply),
+    Replies {
+        replies: Vec<Reply>,
+    },
     Scores {
         scores: Option<Scores>,
     },

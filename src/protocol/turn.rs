@@ -79,6 +79,13 @@ pub enum Delta {
     },
 }
 
+impl Delta {
+    /// Whether it is a piece of what the model writes.
+    pub fn is_written(&self) -> bool {
+        matches!(self, Self::Text { .. } | Self::Thinking { .. } | Self::Call { .. })
+    }
+}
+
 /// A whole turn of the model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reply {

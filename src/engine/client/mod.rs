@@ -32,13 +32,15 @@ const SUCCESSORS: usize = 3;
 /// How a front end reaches its engine.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
-    /// The program that is started with `engine --socket PATH --options JSON --idle-seconds N`: this one.
+    /// The program that is started with `engine --socket PATH --options JSON --idle-seconds N --states DIR`: this one.
     pub program: PathBuf,
     pub options: LoadOptions,
     /// The directory of the sockets.
     pub runtime: PathBuf,
     /// How long the process stays without work.
     pub idle: Duration,
+    /// Where the engine keeps states of its cache, for the next one.
+    pub states: PathBuf,
     /// The directory of the engines' logs: this run's and the last one's of each.
     pub log: PathBuf,
     /// Looks at the model's file before a process is started for it; says what is wrong with it.
@@ -189,6 +191,22 @@ impl Engine for LlamaEngine {
         Box::pin(async move {
             match self.ask(&Request::Turn(request.clone()), sink, cancel).await?.response {
                 Response::Reply(reply) => Ok(reply),
+                other => Err(unexpected(other)),
+            }
+        })
+    }
+
+    fn turns<'a>(
+        &'a mut self,
+        requests: &'a [TurnRequest],
+        sink: Sink<'a>,
+        cancel: &'a CancellationToken,
+    ) -> Answer<'a, Vec<Reply>> {
+        Box::pin(async move {
+            match self.ask(&Request::Turns { requests: requests.to_vec() }, sink, cancel).await?.response {
+                Response::Replies { replies } => Ok(replies),
+                // What is cancelled is answered with an empty turn, whatever it was.
+                Response::Reply(reply) => Ok(vec![reply; requests.len()]),
                 other => Err(unexpected(other)),
             }
         })

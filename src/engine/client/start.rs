@@ -96,6 +96,7 @@ pub async fn start(settings: &ClientSettings, place: &Place) -> Result<Process, 
     let mut command = Command::new(&settings.program);
     command.arg("engine").arg("--socket").arg(path::absolute(&place.socket).map_err(failed)?);
     command.args(["--options", &options, "--idle-seconds", &settings.idle.as_secs().to_string()]);
+    command.arg("--states").arg(path::absolute(&settings.states).map_err(failed)?);
     // OpenMP reads its policy when it is loaded, before any code of ours: spinning threads cost a factor of ten on a busy
     // machine. An abort in ggml would start a debugger, and a panic would bury its own message under a backtrace.
     command.env("OMP_WAIT_POLICY", "passive").env("GGML_NO_BACKTRACE", "1").env("RUST_BACKTRACE", "0");

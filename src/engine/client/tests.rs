@@ -37,12 +37,12 @@ fn engine_process() {
                 while !options.model.with_extension("go").exists() {
                     thread::sleep(Duration::from_millis(1));
                 }
-                Ok(Fake { heard: None })
+                Ok(Fake::new(None))
             }
-            _ => Ok(Fake { heard: None }),
+            _ => Ok(Fake::new(None)),
         }
     };
-    let served = serve(ServeSettings { socket: PathBuf::from(socket), options, idle }, load);
+    let served = serve(ServeSettings { socket: PathBuf::from(socket), options, idle, rest: idle }, load);
     exit(if served.is_ok() { 0 } else { 3 });
 }
 
@@ -74,6 +74,7 @@ impl Home {
             options: LoadOptions::of(&at(model)),
             runtime: at("run"),
             idle: Duration::from_secs(30),
+            states: at("kv"),
             log: at("log"),
             validate: |_| Ok(()),
         };
@@ -204,6 +205,28 @@ async fn texts_are_scored_by_the_process_and_by_the_next_one_when_it_dies() {
     assert_eq!(client.notices().len(), 1, "{:?}", client.notices());
     let error = client.score("overflow").await.unwrap_err();
     assert!(matches!(error, EngineError::Overflow { .. }), "{error}");
+    home.stop().await;
+}
+
+#[tokio::test]
+async fn several_turns_come_in_order_and_unstreamed_and_are_cancelled_together() {
+    let home = Home::with("tiny.gguf");
+    let mut client = home.client();
+    client.ready().await.unwrap();
+    client.deltas.clear();
+    let ask = |orders: &[&str]| orders.iter().map(|order| asking(order)).collect::<Vec<_>>();
+    let never = CancellationToken::new();
+    let mut sink = |delta| client.deltas.push(delta);
+    let replies = client.engine.turns(&ask(&["say one", "say two", "say three"]), &mut sink, &never).await.unwrap();
+    assert_eq!(replies.iter().map(|reply| reply.text.as_str()).collect::<Vec<_>>(), ["one", "two", "three"]);
+    assert_eq!(client.deltas, [], "what is written is not streamed");
+    let cancel = CancellationToken::new();
+    let held = ask(&["hold", "hold"]);
+    let replies = client.engine.turns(&held, &mut |_| cancel.cancel(), &cancel).await.unwrap();
+    assert_eq!(replies.iter().map(|reply| reply.stop).collect::<Vec<_>>(), [Stop::Cancelled; 2]);
+    let error = client.engine.turns(&ask(&["say one", "overflow"]), &mut |_| {}, &never).await.unwrap_err();
+    assert!(matches!(error, EngineError::Overflow { .. }), "{error}");
+    assert_eq!(client.turn("say on").await.unwrap().text, "on");
     home.stop().await;
 }
 

@@ -46,13 +46,14 @@ impl Embedded {
         if self.model.is_recurrent() {
             return Ok(None);
         }
-        let (_, tokens) = self.prompt(&opened(request))?;
+        let (_, wanted) = self.prompt(&opened(request))?;
+        let tokens = &wanted.tokens;
         let texts: Vec<Vec<Token>> = request.continuations.iter().map(|text| self.model.tokenize(text, Special::Plain)).collect();
         let trie = Trie::of(&texts);
         if tokens.len() + trie.longest().max(LEAST_ANSWER) > self.context.window() as usize {
             return Err(self.overflow(tokens.len() + trie.longest()));
         }
-        let (mut usage, cancelled) = self.prefilled(&tokens, sink, cancel)?;
+        let (mut usage, cancelled) = self.prefilled(&wanted, sink, cancel)?;
         if cancelled {
             return Ok(None);
         }
@@ -61,8 +62,8 @@ impl Embedded {
         let end = self.walk(&mut walk, cancel);
         // However it ended: what stands behind the conversation goes, and where the conversation went with it, that is known.
         self.context.unbranch();
-        if !self.context.truncate(tokens.len(), self.model.sliding_window()) {
-            self.cache.clear();
+        if !self.context.truncate(tokens.len()) {
+            self.lose();
         }
         if end? != End::Whole {
             return Ok(None);
@@ -82,7 +83,7 @@ impl Embedded {
                 (0, 1)
             } else {
                 let known = chunk.iter().take_while(|step| !step.fresh).count();
-                if !self.context.truncate(walk.prompt + known, self.model.sliding_window()) {
+                if !self.context.truncate(walk.prompt + known) {
                     return Ok(End::Stuck);
                 }
                 (known, 0)

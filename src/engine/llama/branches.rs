@@ -27,7 +27,7 @@ impl Context {
         unsafe { sys::llama_n_seq_max(self.raw.as_ptr()) }.saturating_sub(1) as usize
     }
 
-    /// The most tokens of one `decode_placed`.
+    /// The most tokens of one batch whose logits can be kept.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
@@ -58,11 +58,13 @@ impl Context {
         1..count.min(self.branches()) as sys::llama_seq_id + 1
     }
 
-    /// Processes up to [`outputs`](Self::outputs) tokens where they are placed; each must follow what its sequences hold, and
-    /// those that share a token must be alike until it. After an error the cache is empty. After a cancel branches hold any
-    /// part of the batch.
+    /// Processes up to [`batch`](Self::batch) tokens where they are placed, up to [`outputs`](Self::outputs) of them with
+    /// logits; each must follow what its sequences hold, and those that share a token must be alike until it. After an error
+    /// the cache is empty. After a cancel branches hold any part of the batch.
     pub fn decode_placed(&mut self, tokens: &[Placed], cancel: &AtomicBool) -> Result<Decoded, EngineError> {
-        let tokens = &tokens[..tokens.len().min(self.outputs)];
+        let kept = |end: &usize| tokens[..*end].iter().filter(|placed| placed.logits).count() <= self.outputs;
+        let most = tokens.len().min(self.batch());
+        let tokens = &tokens[..(0..=most).rev().find(kept).unwrap_or(0)];
         if tokens.is_empty() {
             return Ok(Decoded::Done);
         }

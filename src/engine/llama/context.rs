@@ -136,23 +136,28 @@ impl Context {
         unsafe { sys::llama_memory_clear(self.memory(), true) }
     }
 
-    /// Forgets everything from `length` on. False where the cache cannot go back (recurrent layers, a sliding window
-    /// that has moved on), or holds less than that: it is empty then.
-    pub fn truncate(&mut self, length: usize, sliding_window: i32) -> bool {
+    /// Whether the cache can go back to `length` by itself: not a running state, nor a sliding window that has moved on.
+    pub fn reaches(&self, length: usize) -> bool {
+        let held = self.held();
+        if length == held || self.model.is_recurrent() {
+            return length == held;
+        }
+        // A sliding-window cache removes gladly what it cannot give back: its oldest cell tells.
+        let (window, position) = (self.model.sliding_window(), length as sys::llama_pos);
+        // SAFETY: the context is live.
+        let oldest = unsafe { sys::llama_memory_seq_pos_min(self.memory(), SEQUENCE) };
+        length < held && (window <= 0 || oldest <= (position - window).max(0))
+    }
+
+    /// Forgets everything from `length` on. False where the cache cannot go back so far, or holds less than that: it is
+    /// empty then.
+    pub fn truncate(&mut self, length: usize) -> bool {
         if length == self.held() {
             return true;
         }
-        let memory = self.memory();
-        let position = length as sys::llama_pos;
         // SAFETY: the context is live; position and sequence are in range.
-        let kept = length > 0 && length < self.held() && unsafe { sys::llama_memory_seq_rm(memory, SEQUENCE, position, -1) };
-        // A sliding-window cache removes gladly what it cannot give back: its oldest cell tells.
-        let whole = || {
-            // SAFETY: as above.
-            let oldest = unsafe { sys::llama_memory_seq_pos_min(memory, SEQUENCE) };
-            sliding_window <= 0 || oldest <= (position - sliding_window).max(0)
-        };
-        if kept && self.held() == length && whole() {
+        let removed = || unsafe { sys::llama_memory_seq_rm(self.memory(), SEQUENCE, length as sys::llama_pos, -1) };
+        if length > 0 && self.reaches(length) && removed() && self.held() == length {
             return true;
         }
         self.forget();

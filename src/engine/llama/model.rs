@@ -81,6 +81,15 @@ impl Model {
         unsafe { sys::llama_model_is_recurrent(self.raw.as_ptr()) || sys::llama_model_is_hybrid(self.raw.as_ptr()) }
     }
 
+    /// Whether a window is longer than what the model was first trained for: some models (Phi-3 and its like) rotate keys
+    /// otherwise then, and a state of one kind of window means nothing in the other.
+    pub fn turns_long(&self, window: u32) -> bool {
+        let original = self
+            .metadata("general.architecture")
+            .and_then(|arch| self.metadata(&format!("{arch}.rope.scaling.original_context_length"))?.parse::<u32>().ok());
+        original.is_some_and(|original| window > original)
+    }
+
     /// A value of the file's metadata, as text.
     pub fn metadata(&self, key: &str) -> Option<String> {
         let key = CString::new(key).ok()?;

@@ -15,18 +15,25 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
-/// Understands `say WORD…` (streams the words), `hold` (prefills until it is cancelled), `overflow`, `panic`, `abort`
+/// Understands `say WORD…` (streams the words), `grow` (has twice the window from then on), `hold` (prefills until it is cancelled), `overflow`, `panic`, `abort`
 /// (ends the process), `abort unless PATH` (makes PATH and aborts, or says `back` when it is there) and `ignore all until
 /// PATH` (says `half` and hears no cancel until PATH is there). Asked for scores it does the same, and finds long texts
 /// unlikely.
 pub struct Fake {
-    /// Hears what each turn was asked, as it begins.
-    pub heard: Option<Sender<String>>,
+    /// Hears what each turn was asked, as it begins, and `rest` as the fake rests.
+    heard: Option<Sender<String>>,
+    window: Tokens,
+}
+
+impl Fake {
+    pub fn new(heard: Option<Sender<String>>) -> Self {
+        Self { heard, window: Tokens(4096) }
+    }
 }
 
 impl Backend for Fake {
     fn info(&self) -> EngineInfo {
-        EngineInfo { model: "fake".into(), window: Some(Tokens(4096)), exact: true, thinks: false, profile: Profile::Full }
+        EngineInfo { model: "fake".into(), window: Some(self.window), exact: true, thinks: false, profile: Profile::Full }
     }
 
     fn turn(&mut self, request: &TurnRequest, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Reply, EngineError> {
@@ -58,6 +65,10 @@ impl Backend for Fake {
                 }
                 Ok(Reply { stop: Stop::Cancelled, ..Reply::default() })
             }
+            "grow" => {
+                self.window = self.window + self.window;
+                Ok(Reply::default())
+            }
             "overflow" => Err(EngineError::Overflow { prompt: Tokens(5000), window: Tokens(4096) }),
             "abort" => {
                 let mark = rest.strip_prefix("unless ");
@@ -69,6 +80,13 @@ impl Backend for Fake {
                 process::abort()
             }
             _ => panic!("the fake was told to {text}"),
+        }
+    }
+
+    fn rest(&mut self, _interrupted: &mut dyn FnMut() -> bool) {
+        if let Some(heard) = &self.heard {
+            // At the end nobody may be listening any more.
+            let _ = heard.send("rest".into());
         }
     }
 

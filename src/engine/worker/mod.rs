@@ -53,7 +53,13 @@ pub struct ServeSettings {
     pub options: LoadOptions,
     /// How long it stays without work.
     pub idle: Duration,
+    /// After how long without work the backend rests: see [`Backend::rest`].
+    pub rest: Duration,
 }
+
+/// When an engine rests, where nothing else is asked for: a person who thinks for a minute has stopped, and an agent's tools
+/// seldom run as long. States are written then, up to a gigabyte at a time, and disks wear.
+pub const REST: Duration = Duration::from_secs(60);
 
 /// Where the model stands.
 #[derive(Clone, Debug)]
@@ -66,6 +72,7 @@ enum Phase {
 /// What the visits share.
 struct House {
     options: LoadOptions,
+    rest: Duration,
     started: Instant,
     phase: watch::Sender<Phase>,
     queue: Queue,
@@ -114,6 +121,7 @@ async fn attend<B: Backend + 'static>(
     let listener = tokio::net::UnixListener::from_std(listener).map_err(unavailable)?;
     let house = Arc::new(House {
         options: settings.options,
+        rest: settings.rest,
         started: Instant::now(),
         phase: watch::Sender::new(Phase::Loading { fraction: 0.0 }),
         queue: Queue::new(),

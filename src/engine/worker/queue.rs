@@ -9,11 +9,14 @@ use crate::protocol::turn::{ScoreRequest, TurnRequest};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// What the model is asked to do.
 pub enum Work {
     Turn(TurnRequest),
+    /// Several that begin alike.
+    Turns(Vec<TurnRequest>),
     Score(ScoreRequest),
     Count(String),
     Render(TurnRequest),
@@ -22,7 +25,7 @@ pub enum Work {
 impl Work {
     /// Whether it computes: then it may take minutes, and can be cancelled.
     pub fn is_long(&self) -> bool {
-        matches!(self, Self::Turn(_) | Self::Score(_))
+        matches!(self, Self::Turn(_) | Self::Turns(_) | Self::Score(_))
     }
 }
 
@@ -33,6 +36,14 @@ pub struct Job {
     pub cancel: Arc<AtomicBool>,
     /// Unbounded: the model never waits for a client, and a turn's output is small.
     pub answers: mpsc::UnboundedSender<Response>,
+}
+
+/// What the model's thread is to do.
+pub enum Next {
+    Job(Job),
+    /// There has been nothing for a while.
+    Rest,
+    Closed,
 }
 
 /// How busy the queue is.
@@ -118,20 +129,35 @@ impl Queue {
         self.line().running = false;
     }
 
-    /// Waits for the next job; `None` once the queue is closed.
-    pub fn next(&self) -> Option<Job> {
+    /// Waits for the next job; with a limit no longer than that.
+    pub fn next(&self, limit: Option<Duration>) -> Next {
+        let until = limit.map(|limit| Instant::now() + limit);
         let mut line = self.line();
         loop {
             if line.closed {
-                return None;
+                return Next::Closed;
             }
             if let Some(job) = line.quick.pop_front().or_else(|| line.long.pop_front()) {
                 line.running = true;
                 line.begun += 1;
-                return Some(job);
+                return Next::Job(job);
             }
-            line = self.bell.wait(line).unwrap_or_else(PoisonError::into_inner);
+            let Some(until) = until else {
+                line = self.bell.wait(line).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Next::Rest;
+            }
+            line = self.bell.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Whether something else than resting is to be done.
+    pub fn is_wanted(&self) -> bool {
+        let line = self.line();
+        line.closed || !line.quick.is_empty() || !line.long.is_empty()
     }
 
     /// Lets no job begin any more.

@@ -42,15 +42,20 @@ impl Engine {
     }
 
     fn with(idle: Duration, load: impl FnOnce(Progress) -> Result<(), EngineError> + Send + 'static) -> Self {
+        Self::resting(LONG, idle, load)
+    }
+
+    fn resting(rest: Duration, idle: Duration, load: impl FnOnce(Progress) -> Result<(), EngineError> + Send + 'static) -> Self {
         let home = tempfile::tempdir().unwrap();
         let socket = home.path().join("run/engine.sock");
         let listener = bind(&socket).unwrap();
-        let settings = ServeSettings { socket: socket.clone(), options: LoadOptions::of(Path::new("/m/tiny.gguf")), idle };
+        let options = LoadOptions::of(Path::new("/m/tiny.gguf"));
+        let settings = ServeSettings { socket: socket.clone(), options, idle, rest };
         let (speak, heard) = mpsc::channel();
         let (end, ended) = oneshot::channel();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let load = |_: &LoadOptions, progress: Progress| load(progress).map(|()| Fake { heard: Some(speak) });
+            let load = |_: &LoadOptions, progress: Progress| load(progress).map(|()| Fake::new(Some(speak)));
             let result = runtime.block_on(attend(listener, settings, load, pending()));
             let _ = end.send(result);
         });
@@ -193,6 +198,35 @@ async fn texts_are_scored_and_a_cancel_ends_it_within_300_ms() {
     client.say(Request::Cancel).await;
     assert_eq!(client.scores().await, None);
     assert!(before.elapsed() < Duration::from_millis(300), "{:?}", before.elapsed());
+}
+
+#[tokio::test]
+async fn it_rests_once_after_its_work_and_once_more_at_the_end() {
+    let engine = Engine::resting(Duration::from_millis(1), LONG, |_| Ok(()));
+    let mut client = engine.client().await;
+    client.ready().await;
+    let heard = |engine: &Engine| engine.heard.recv_timeout(PATIENCE).unwrap();
+    for order in ["say a", "say b"] {
+        client.turn(order).await;
+        client.reply().await;
+        assert_eq!([heard(&engine), heard(&engine)], [order, "rest"]);
+    }
+    client.say(Request::Stop).await;
+    assert_eq!(heard(&engine), "rest");
+    let rest = engine.heard.recv_timeout(PATIENCE);
+    assert!(rest.is_err(), "nothing but that: {rest:?}");
+    engine.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_window_that_grew_is_told_to_who_asks() {
+    let engine = Engine::started();
+    let mut client = engine.client().await;
+    client.turn("grow").await;
+    client.reply().await;
+    assert_eq!(client.status().await.window, Some(Tokens(8192)));
+    client.say(Request::Ready).await;
+    assert!(matches!(client.hear().await, Some(Response::Ready(info)) if info.window == Some(Tokens(8192))));
 }
 
 #[tokio::test]

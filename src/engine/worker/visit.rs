@@ -108,6 +108,7 @@ impl Visit {
                 return self.follow_load().await;
             }
             Request::Turn(request) => return self.begin(Work::Turn(request)).await,
+            Request::Turns { requests } => return self.begin(Work::Turns(requests)).await,
             Request::Score(request) => return self.begin(Work::Score(request)).await,
             Request::Count { text } => return self.begin(Work::Count(text)).await,
             Request::Render(request) => return self.begin(Work::Render(request)).await,
@@ -155,7 +156,7 @@ impl Visit {
         Ok(Next::Stay)
     }
 
-    /// Ends the client's turn or score: at once when it still waits, else as soon as the model looks up.
+    /// Ends the client's turns or score: at once when it still waits, else as soon as the model looks up.
     async fn cancel(&mut self) -> Result<(), RpcError> {
         let Open::Work(errand) = &self.open else { return Ok(()) };
         if !errand.is_long {
