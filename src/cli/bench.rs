@@ -59,5 +59,8 @@ fn in_words(figures: &Figures) -> String {
         line("decode, grammar checking", figures.grammar_checking),
     ];
     lines.extend(figures.scoring.map(|scoring| line("texts scored, against one by one", scoring)));
+    lines.extend(figures.restoring.map(|restoring| line("states restored, against prefill", restoring)));
+    lines.push(line("copied text, against no drafts", figures.copying));
+    lines.push(line("eight forks, against one by one", figures.forks));
     lines.join("\n")
 }

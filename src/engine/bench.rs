@@ -4,8 +4,8 @@
 //! median of the rounds. The prompt of each round differs from its first word on: nothing is reused.
 
 use crate::engine::EngineError;
-use crate::engine::backend::{Backend, LoadOptions};
-use crate::engine::embedded::Embedded;
+use crate::engine::backend::{Backend, LoadOptions, one_by_one};
+use crate::engine::embedded::{Drafting, Embedded};
 use crate::engine::llama::bare::Bare;
 use crate::protocol::message::Message;
 use crate::protocol::turn::{Reply, Sampling, ScoreRequest, ToolCard, ToolChoice, TurnRequest};
@@ -26,6 +26,11 @@ pub struct Extent {
 
 /// Texts that are scored in a round.
 const TEXTS: u32 = 16;
+/// Turns that are written side by side.
+const FORKS: u32 = 8;
+/// Words whose state is restored, some 4,000 tokens, and how often.
+const RESTORED: usize = 3_600;
+const RESTORES: usize = 5;
 
 /// The figures, in tokens per second.
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +47,13 @@ pub struct Figures {
     /// Texts scored in a second, all of them at once against one after the other; the conversation stands in the cache for
     /// both. `None` where the model cannot.
     pub scoring: Option<Compared>,
+    /// Tokens of a state that is restored in a second, against processing them, for about 4,000 of them or as many as the window
+    /// has room for. The state comes from memory; reading a file takes what the disk takes.
+    pub restoring: Option<Compared>,
+    /// Decode of a text that stands in the prompt, with drafts against without.
+    pub copying: Compared,
+    /// Tokens a second of eight turns with one prompt in all, side by side against one after another, the prompt included.
+    pub forks: Compared,
 }
 
 /// Ours against its baseline of the same run.
@@ -97,6 +109,7 @@ pub fn bench(
     let bare = Bare::load(options, info.window.unwrap_or_default().0)?;
     let (mut prefill, mut decode) = (Rounds::default(), Rounds::default());
     let (mut waiting, mut checking, mut scoring) = (Rounds::default(), Rounds::default(), Rounds::default());
+    let (mut copying, mut forks) = (Rounds::default(), Rounds::default());
     let listed = serde_json::to_string(tools).unwrap_or_default();
     // One round more than asked for: the first warms caches and finds the size of a prefill piece.
     for round in 0..=extent.rounds {
@@ -113,6 +126,8 @@ pub fn bench(
         let deep = run(format!("{round} {listed} {words}"), &[], ToolChoice::Auto)?;
         let auto = run(format!("auto {words}"), tools, ToolChoice::Auto)?;
         let required = run(format!("required {words}"), tools, ToolChoice::Required)?;
+        let copied = copied(&mut engine, &words, extent, round)?;
+        let forked = forked(&mut engine, &words, extent)?;
         let scored = scored(&mut engine, words)?;
         if round == 0 {
             continue;
@@ -121,11 +136,14 @@ pub fn bench(
         decode.add(decode_speed(&plain), bared.generated as f64 / bared.decode.as_secs_f64());
         waiting.add(decode_speed(&auto), decode_speed(&deep));
         checking.add(decode_speed(&required), decode_speed(&deep));
+        copying.add(copied[0], copied[1]);
+        forks.add(forked[0], forked[1]);
         if let Some([together, alone]) = scored {
             scoring.add(f64::from(TEXTS) / together.as_secs_f64(), f64::from(TEXTS) / alone.as_secs_f64());
         }
         say(&format!("round {round} of {}", extent.rounds));
     }
+    let restoring = restored(&mut engine, extent)?;
     Ok(Figures {
         model: info.model,
         vocabulary: engine.vocabulary(),
@@ -135,6 +153,9 @@ pub fn bench(
         grammar_waiting: waiting.compared(),
         grammar_checking: checking.compared(),
         scoring: (!scoring.ours.is_empty()).then(|| scoring.compared()),
+        restoring: (!restoring.ours.is_empty()).then(|| restoring.compared()),
+        copying: copying.compared(),
+        forks: forks.compared(),
     })
 }
 
@@ -155,6 +176,51 @@ fn scored(engine: &mut Embedded, words: String) -> Result<Option<[Duration; 2]>,
     let together = score(&texts)?;
     let alone = texts.chunks(1).map(score).sum::<Result<Option<Duration>, EngineError>>()?;
     Ok(together.zip(alone).map(|(together, alone)| [together, alone]))
+}
+
+/// The speed of decoding what stands in the prompt, with drafts and without.
+fn copied(engine: &mut Embedded, words: &str, extent: Extent, round: u32) -> Result<[f64; 2], EngineError> {
+    let text = format!("Repeat these words exactly, and say nothing else:\n{words}");
+    let mut speeds = [0.0; 2];
+    for (speed, drafting) in speeds.iter_mut().zip([Drafting::WherePaid, Drafting::Never]) {
+        engine.set_drafting(drafting);
+        let asked = request(text.clone(), &[], ToolChoice::Auto, extent, round);
+        // Greedy, so that both write the same.
+        let greedy = TurnRequest { sampling: Sampling { temperature: Some(0.0), ..asked.sampling }, ..asked };
+        *speed = decode_speed(&engine.turn(&greedy, &mut |_| {}, &AtomicBool::new(false))?);
+    }
+    engine.set_drafting(Drafting::WherePaid);
+    Ok(speeds)
+}
+
+/// The speed of several turns with one prompt, side by side and one after another.
+fn forked(engine: &mut Embedded, words: &str, extent: Extent) -> Result<[f64; 2], EngineError> {
+    let asked = |way: &str| -> Vec<TurnRequest> {
+        (0..FORKS).map(|seed| request(format!("{way} {words}"), &[], ToolChoice::Auto, extent, seed)).collect()
+    };
+    let never = AtomicBool::new(false);
+    let speed = |replies: &[Reply], start: Instant| {
+        replies.iter().map(|reply| f64::from(reply.usage.generated.0)).sum::<f64>() / start.elapsed().as_secs_f64()
+    };
+    let start = Instant::now();
+    let together = speed(&engine.turns(&asked("together"), &mut |_| {}, &never)?, start);
+    let start = Instant::now();
+    let alone = one_by_one(engine, &asked("alone"), &mut |_| {}, &never)?;
+    Ok([together, speed(&alone, start)])
+}
+
+/// The speed of restoring a long state, against processing it.
+fn restored(engine: &mut Embedded, extent: Extent) -> Result<Rounds, EngineError> {
+    let window = engine.info().window.unwrap_or_default().0 as usize;
+    let mut rounds = Rounds::default();
+    let text = prompt(u32::MAX, RESTORED.min(window / 3));
+    let short = Extent { generate: 1, ..extent };
+    let reply = engine.turn(&request(text, &[], ToolChoice::Auto, short, 0), &mut |_| {}, &AtomicBool::new(false))?;
+    for _ in 0..RESTORES {
+        let Some((tokens, took)) = engine.round_trip() else { break };
+        rounds.add(f64::from(tokens.0) / took.as_secs_f64(), prefill_speed(&reply));
+    }
+    Ok(rounds)
 }
 
 fn prefill_speed(reply: &Reply) -> f64 {
