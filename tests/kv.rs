@@ -416,7 +416,7 @@ fn a_window_grows_where_it_may_and_takes_the_cache_along() {
         let (grown, notices) = heard(&mut engine, &asked);
         assert_eq!(grown.usage.reused.0, known(&reply), "{arch:?}: {:?}", grown.usage);
         let window = engine.info().window.unwrap().0;
-        assert!(window >= 2048 && window <= 16_384, "{arch:?}: {window}");
+        assert!((2048..=16_384).contains(&window), "{arch:?}: {window}");
         assert!(notices.len() == 1 && notices[0].contains(&window.to_string()), "{notices:?}");
         // As in a window that was large from the start.
         machine.options.n_ctx = Some(window);

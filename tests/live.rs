@@ -233,6 +233,30 @@ fn two_runs_share_one_engine_and_its_cache() {
 }
 
 #[test]
+fn a_new_engine_begins_with_what_the_last_one_knew() {
+    let machine = Machine::new();
+    let (model, _) = machine.talker(First::Talk, 30);
+    let asked = |task: &str| {
+        let pins = ["-c", "plan.n_ctx=16384", "-c", "engine.threads=1", "--output", "events"];
+        let ended = Ended::of(machine.command(&[&["run", task, "--model", &model], pins.as_slice()].concat()).output().unwrap());
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        ended.events("turn").remove(0)
+    };
+    let first = asked("hello");
+    assert_eq!(used(&first, "reused"), 0);
+    machine.agent(&["engine", "stop"]);
+    let states = machine.home().join("cache/kv");
+    let kept: Vec<_> = fs::read_dir(&states).unwrap().map(|entry| entry.unwrap().metadata().unwrap()).collect();
+    assert_eq!(kept.len(), 2, "the opening, and the conversation");
+    assert!(kept.iter().all(|file| file.permissions().mode() & 0o777 == 0o600));
+    assert_eq!(fs::metadata(&states).unwrap().permissions().mode() & 0o777, 0o700);
+    let second = asked("something else altogether");
+    assert!(used(&second, "prefilled") <= 200, "a new session in a known project: {second}");
+    assert!(used(&second, "reused") > used(&first, "prompt") / 2, "{second}");
+    machine.agent(&["engine", "stop"]);
+}
+
+#[test]
 fn an_idle_engine_leaves() {
     let machine = Machine::new();
     let (model, _) = machine.talker(First::Talk, 5);
