@@ -30,8 +30,8 @@ pub trait Backend: Send {
         one_by_one(self, requests, sink, cancel)
     }
 
-    /// Does what can wait: called when there has been no work for a while, and before the end. Asks `interrupted` at least
-    /// every 100 ms, and returns once it is true.
+    /// Does what can wait: called when there has been no work for a while, and before the end. Asks `interrupted` between steps,
+    /// none longer than copying the cache, and returns once it is true.
     fn rest(&mut self, _interrupted: &mut dyn FnMut() -> bool) {}
 
     /// Counts the tokens of a text that would stand inside a message: no special tokens are added or parsed.

@@ -105,6 +105,8 @@ pub fn bench(
     say: &mut dyn FnMut(&str),
 ) -> Result<Figures, EngineError> {
     let mut engine = Embedded::load(options, &mut |_| {})?;
+    // Bare calls draft nothing, and a model that repeats itself would be drafted: only what measures drafts has them.
+    engine.set_drafting(Drafting::Never);
     let info = engine.info();
     let bare = Bare::load(options, info.window.unwrap_or_default().0)?;
     let (mut prefill, mut decode) = (Rounds::default(), Rounds::default());
@@ -189,7 +191,6 @@ fn copied(engine: &mut Embedded, words: &str, extent: Extent, round: u32) -> Res
         let greedy = TurnRequest { sampling: Sampling { temperature: Some(0.0), ..asked.sampling }, ..asked };
         *speed = decode_speed(&engine.turn(&greedy, &mut |_| {}, &AtomicBool::new(false))?);
     }
-    engine.set_drafting(Drafting::WherePaid);
     Ok(speeds)
 }
 

@@ -6,7 +6,7 @@ const LANES: usize = 4;
 /// generators of 64 bits ("Computationally easy, spectrally good multipliers", 2021).
 const MIX: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD134_2543_DE82_EF95];
 
-/// The checksum of some bytes. Steady across machines and versions. Costs about 0.1 ns a byte.
+/// The checksum of some bytes. Steady across machines and versions. Costs 0.2 ns a byte on a core of its own.
 pub fn checksum(bytes: &[u8]) -> u64 {
     let mut lanes = [1_u64, 2, 3, 4].map(|n| n.wrapping_mul(MIX[0]));
     let mut chunks = bytes.chunks_exact(8 * LANES);
