@@ -33,7 +33,10 @@ impl Machine {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.gguf");
         gguf.write(&path);
-        let options = LoadOptions { threads: Some(1), n_ctx: Some(window), ..LoadOptions::of(&path) };
+        // Keys in full: where batches part depends on the machine's speed, and halves would be rounded otherwise.
+        let full = || Some("f32".to_owned());
+        let options =
+            LoadOptions { threads: Some(1), n_ctx: Some(window), type_k: full(), type_v: full(), ..LoadOptions::of(&path) };
         Self { folder, options }
     }
 
