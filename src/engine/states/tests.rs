@@ -1,3 +1,5 @@
+//! What is kept, found, thinned out and refused, by files on a disk.
+
 use crate::engine::states::{Checkpoint, ROOM, Rewind, Saved, Shelf};
 use crate::units::Bytes;
 use serde_json::json;
