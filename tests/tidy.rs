@@ -87,6 +87,7 @@ const DOORS: &[Door] = &[
             "src/engine/worker/",    // runtime: its socket
             "src/engine/states/",    // cache: states of the engine's cache
             "src/models/bundled.rs", // cache: the bundled model
+            "src/models/ledger.rs",  // cache: what was found out about models
             "src/repo/git.rs",       // a temporary store of objects
             "src/repo/scratch.rs",   // a temporary copy of the tree, which a fix works in
             "src/repo/scratch/",
