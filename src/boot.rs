@@ -26,6 +26,7 @@ use crate::engine::{Engine, EngineError};
 use crate::hint::Hint;
 use crate::models::bundled;
 use crate::models::gguf::{self, Need};
+use crate::models::ledger::Ledger;
 use crate::path::{PathError, Places, Root};
 use crate::planner::PlanError;
 use crate::protocol::exit::Exit;
@@ -173,6 +174,11 @@ pub fn engine(ground: &Ground, choice: Choice, need: Need) -> Result<Box<dyn Eng
             validate: |file| validate(file, Need::Weights),
         })),
     })
+}
+
+/// What was found out about a model's file before. `None` where its header cannot be read.
+pub fn ledger(ground: &Ground, model: &Path) -> Option<Ledger> {
+    Some(Ledger::of_model(&ground.places.cache, &gguf::read(model).ok()?))
 }
 
 /// Judges a model's header before llama.cpp sees it.

@@ -186,6 +186,36 @@ fn what_is_planned_is_what_is_loaded() {
     assert_eq!(engine.info().window.unwrap().0 as u64, number(&fields["n_ctx"]));
 }
 
+#[test]
+fn a_plan_is_remembered_with_its_file() {
+    let case = Case::of(&small());
+    let devices = ["--device", "GPU0:512MiB", "--host-memory", "4GiB"];
+    let first = case.json(&devices);
+    assert_eq!(case.json(&devices), first);
+    let kept = || std::fs::read_dir(case.0.path().join("cache/plans")).unwrap().count();
+    assert_eq!(kept(), 1, "one ledger for one file, written once");
+    // Free memory is not what is remembered.
+    let others = case.json(&["--device", "GPU0:512MiB:500MiB", "--host-memory", "4GiB"]);
+    assert_eq!(number(&others["devices"][0]["free"]), 500 << 20);
+    sound(&others);
+    // Another file under the same name is another file.
+    small().layers(9).weights(Weights::F16).template(CHATML).write(&case.0.path().join("m.gguf"));
+    let other = case.json(&devices);
+    assert_eq!((number(&other["model"]["layers"]), kept()), (9, 2));
+    sound(&other);
+}
+
+#[test]
+fn what_a_known_card_gives_is_predicted() {
+    let case = Case::of(&small());
+    let on = |card: &str| case.json(&["--device", card, "--host-memory", "4GiB"]);
+    let speed = |plan: &Value| plan["speed"]["decode_tps"].as_f64();
+    let (slow, fast) = (on("RTX 3060:4GiB"), on("RTX 3090:4GiB"));
+    assert!(speed(&slow) < speed(&fast) && speed(&slow) > Some(0.0), "{slow}");
+    assert_eq!(slow["speed"]["is_predicted"], true);
+    assert_eq!(on("GPU0:4GiB")["speed"]["decode_tps"], Value::Null);
+}
+
 /// A row of measured truth: how far weights and cache, and all memory of the devices, are off, in percent.
 fn off(row: &Value, plan: &Value) -> (f64, f64) {
     let (mut worst, mut planned, mut measured) = (0.0_f64, 0.0, 0.0);

@@ -9,7 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::globals::Globals;
 use crate::config::KEYS;
 use crate::engine::endpoint;
-use crate::engine::memory::Host;
+use crate::engine::memory::{Device, Host};
 use crate::hint::Hint;
 use crate::models::{bundled, installed};
 use crate::protocol::exit::Exit;
@@ -88,9 +88,15 @@ fn machine() -> Value {
     })
 }
 
-/// The accelerators as llama.cpp sees them. The processor's memory stands under `machine`: llama.cpp takes all of it for free.
+/// The accelerators as llama.cpp sees them, and what others hold of them. The processor's memory stands under `machine`:
+/// llama.cpp takes all of it for free.
 fn devices() -> Value {
-    boot::devices().into_iter().filter(|device| device.kind != "cpu").map(|device| json!(device)).collect()
+    let told = |device: Device| {
+        let mut told = json!(device);
+        told["held_by_others"] = json!(device.total - device.free);
+        told
+    };
+    boot::devices().into_iter().filter(|device| device.kind != "cpu").map(told).collect()
 }
 
 /// Whose instructions are asked for.

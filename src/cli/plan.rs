@@ -37,8 +37,12 @@ impl Plan {
             return Err(Failure::misuse("a plan is made for a model on this machine", "name a file with `--model PATH.gguf`"));
         };
         let model = model.file(&ground.places).map_err(|e| Failure::of(e.exit(), e))?;
-        let wanted =
-            Wanted { devices: self.devices, host_memory: self.host_memory.map(|size| size.0), min_ctx: self.min_ctx.map(Tokens) };
+        let wanted = Wanted {
+            devices: self.devices,
+            host_memory: self.host_memory.map(|size| size.0),
+            min_ctx: self.min_ctx.map(Tokens),
+            ..Wanted::default()
+        };
         let mut plan = boot::plan(&ground, &model, &wanted).map_err(|e| Failure::of(e.exit(), e))?;
         let (budget, exact) = divide(&ground, &model, plan.window())?;
         if !exact {

@@ -11,6 +11,7 @@ use crate::cli::interrupt::block_on;
 use crate::context::environment;
 use crate::engine::{Engine, EngineError};
 use crate::models::gguf::Need;
+use crate::models::ledger;
 use crate::prompts::{self, Allowance, Environment, Purpose};
 use crate::protocol::exit::Exit;
 use crate::protocol::message::Message;
@@ -18,7 +19,7 @@ use crate::protocol::turn::{Profile, Rendered, ToolCard, ToolChoice, TurnRequest
 use crate::tools::Mode;
 use crate::units::Tokens;
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +49,7 @@ struct Shown {
 }
 
 /// What the beginning of a conversation costs. `total` is all of it, with what the template puts around the parts.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Counts {
     pub system: Tokens,
     pub tools: Tokens,
@@ -99,6 +100,12 @@ impl Prompt {
 /// estimates, and the second part of the answer is false.
 pub fn counts(ground: &Ground, model: &Path, window: Tokens) -> Result<(Counts, bool), Failure> {
     let front = Front::of(ground, Purpose::Chat, Mode::Chat);
+    // Loading a tokenizer takes longer than planning: what was counted once is remembered with the model.
+    let key = ledger::key("counts", &(front.text(Some(window)), &front.cards, ground.resolved.settings.thinking));
+    let mut ledger = boot::ledger(ground, model);
+    if let Some(counts) = ledger.as_ref().and_then(|ledger| ledger.get(&key)) {
+        return Ok((counts, true));
+    }
     let choice = Choice::Llama { model: Local::File(model.to_owned()) };
     let Ok(mut engine) = boot::engine(ground, choice, Need::Tokenizer) else {
         return Ok((front.estimated(Some(window)).tokens, false));
@@ -106,6 +113,10 @@ pub fn counts(ground: &Ground, model: &Path, window: Tokens) -> Result<(Counts, 
     let cancel = CancellationToken::new();
     let measured = front.measured(engine.as_mut(), ground, Some(window), &cancel);
     let shown = block_on(&cancel, async { measured.await.map_err(|e| Failure::of(Exit::Engine, e)) })?;
+    if let Some(ledger) = ledger.as_mut().filter(|_| shown.exact) {
+        // A cache that cannot be written: it is counted again.
+        let _ = ledger.put(key, &shown.tokens);
+    }
     Ok((shown.tokens, shown.exact))
 }
 

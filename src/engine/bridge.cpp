@@ -280,6 +280,7 @@ char * agent_memory_trial(const char * path, const llama_model_params * model, c
             const auto kind = ggml_backend_dev_type(device);
             return common_json::object({
                 {"name", std::string(ggml_backend_dev_name(device))},
+                {"description", std::string(ggml_backend_dev_description(device))},
                 {"kind", std::string(kind == GGML_BACKEND_DEVICE_TYPE_GPU ? "gpu" : kind == GGML_BACKEND_DEVICE_TYPE_IGPU ? "igpu" : kind == GGML_BACKEND_DEVICE_TYPE_CPU ? "cpu" : "accel")},
                 {"free", free}, {"total", total}, {"model", weights}, {"context", cache}, {"compute", compute},
             });

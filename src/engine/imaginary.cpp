@@ -113,7 +113,7 @@ void memory(ggml_backend_dev_t device, size_t * free, size_t * total) {
 }
 
 const char * name(ggml_backend_dev_t device) { return of(device).name.c_str(); }
-const char * description(ggml_backend_dev_t) { return "imaginary"; }
+const char * description(ggml_backend_dev_t) { return ""; }
 
 void properties(ggml_backend_dev_t device, ggml_backend_dev_props * props) {
     props->name = name(device);
@@ -143,7 +143,7 @@ ggml_backend_reg * registry() {
     static ggml_backend_reg one = [] {
         ggml_backend_reg reg{};
         reg.api_version = GGML_BACKEND_API_VERSION;
-        reg.iface.get_name = [](ggml_backend_reg_t) { return "imaginary"; };
+        reg.iface.get_name = [](ggml_backend_reg_t) { return ""; };
         reg.iface.get_device_count = [](ggml_backend_reg_t) -> size_t { return 0; };
         reg.iface.get_device = [](ggml_backend_reg_t, size_t) -> ggml_backend_dev_t { return nullptr; };
         reg.iface.get_proc_address = procedure;

@@ -6,7 +6,9 @@ use crate::engine::EngineError;
 use crate::engine::backend::LoadOptions;
 use crate::units::Bytes;
 use serde::{Deserialize, Serialize};
+use std::hint::black_box;
 use std::path::Path;
+use std::time::Instant;
 
 /// A device that llama.cpp computes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +16,18 @@ pub struct Device {
     pub name: String,
     /// `gpu`, `igpu`, `accel` or `cpu`.
     pub kind: String,
+    /// What its maker calls it; empty when nobody says.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
     pub total: Bytes,
     pub free: Bytes,
+}
+
+impl Device {
+    /// Whether its memory is the host's: an integrated device's, and all of Apple's.
+    pub fn shares_host_memory(&self) -> bool {
+        self.kind == "igpu" || self.name.starts_with("MTL") || self.name == "Metal"
+    }
 }
 
 /// A device that is not there.
@@ -27,7 +39,7 @@ pub struct Imaginary {
 }
 
 /// What loading would take, by llama.cpp's own allocator.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// Whether flash attention is used, chosen or asked for.
     pub flash_attn: bool,
@@ -38,7 +50,7 @@ pub struct Trial {
 }
 
 /// What one device holds of a model.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     #[serde(flatten)]
     pub device: Device,
@@ -68,6 +80,9 @@ pub struct Fit {
 
 /// Whoever can say what a load takes without loading.
 pub trait Allocator {
+    /// The accelerators that a load would use, in llama.cpp's order, with what is free now. Cheap.
+    fn devices(&mut self) -> Result<Vec<Device>, EngineError>;
+
     /// Tries a load without allocating. Errors when llama.cpp would refuse the file or the options.
     fn trial(&mut self, options: &LoadOptions) -> Result<Trial, EngineError>;
 
@@ -97,6 +112,26 @@ impl Host {
             let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
             host.within(&read("memory.max"), &read("memory.current"), &read("memory.stat"))
         }))
+    }
+
+    /// Measures how many bytes per second all processors together read of its memory. Takes 128 MiB and some 100 ms.
+    pub fn read_rate() -> f64 {
+        /// Beyond the caches of what people have at home.
+        const WORDS: usize = 16 << 20;
+        let memory: Vec<u64> = (0..WORDS as u64).collect();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(16);
+        let pass = || {
+            let start = Instant::now();
+            std::thread::scope(|scope| {
+                let sum = |part: &[u64]| black_box(part.iter().fold(0_u64, |sum, word| sum.wrapping_add(*word)));
+                for part in memory.chunks(WORDS / threads + 1) {
+                    scope.spawn(move || sum(part));
+                }
+            });
+            (WORDS * size_of::<u64>()) as f64 / start.elapsed().as_secs_f64().max(1e-6)
+        };
+        // The best of a few: others may be busy.
+        (0..3).map(|_| pass()).fold(0.0, f64::max)
     }
 
     fn of_meminfo(text: &str) -> Option<Self> {

@@ -1,39 +1,47 @@
 //! Memory planning: which window, and what goes where, so that nothing is promised that does not fit.
 //!
-//! Pure: data in, a plan out, whatever the allocator is that says what a load takes. The window comes first: the largest
-//! useful one for which any placement fits, layers on the host included, for an agent without its context is no agent.
-//! Windows beyond that are taken only where the whole model stays on accelerators. Placement is llama.cpp's own fit, put
-//! in terms of layers and experts per device, tried again in these terms, and relieved step by step where that is needed.
-//! What is pinned is kept; everything that is chosen leaves a margin.
+//! Pure: data in, a plan out, whatever the allocator is that says what a load takes. The window comes first: an agent without
+//! its context is no agent. What it takes is paid for by what a typical turn suffers least from: smaller batches, experts on
+//! the host, a smaller cache, layers on the host. Windows beyond the useful ones are taken only where the whole model stays on
+//! accelerators all the same.
+//!
+//! Where the model's anatomy is known, its memory is reckoned in closed form (`closed`), the best of all placements is found
+//! exactly (`placed`), and the allocator is asked once whether that is right. Where it is not known, llama.cpp's own fit is
+//! put in our terms and tried out (`tried`). What is pinned is kept; everything that is chosen leaves a margin.
 
+pub mod anatomy;
+pub mod closed;
+mod estimate;
 mod explain;
+mod placed;
 pub mod placement;
+pub mod remembered;
 pub mod report;
+mod room;
+mod search;
 pub mod shape;
+pub mod speed;
+mod tried;
 pub mod wanted;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::planner::estimate::estimate;
+
 use crate::engine::EngineError;
-use crate::engine::backend::{LoadOptions, OUTPUTS};
-use crate::engine::memory::{Allocator, Host, Share, Trial};
+use crate::engine::backend::LoadOptions;
+use crate::engine::memory::{Allocator, Host, Trial};
 use crate::hint::Hint;
 use crate::planner::placement::Placement;
+use crate::planner::room::Margins;
+use crate::planner::search::{Search, Windows};
 use crate::planner::shape::Shape;
+use crate::planner::speed::Speed;
 use crate::units::{Bytes, Tokens};
 
-/// What an agent's task needs, and what it can do with when memory is short, largest first. No turn fits below the last.
-const USEFUL: [u32; 7] = [32_768, 24_576, 16_384, 12_288, 8_192, 6_144, 4_096];
-/// Taken where they cost nothing but free memory of accelerators.
-const SPACIOUS: [u32; 4] = [131_072, 98_304, 65_536, 49_152];
-/// llama.cpp pads windows to this.
-const WINDOW_STEP: u32 = 256;
-/// The largest number that is padded already.
-const LAST_WINDOW: u32 = u32::MAX / WINDOW_STEP * WINDOW_STEP;
-/// What is left to others on each device: a display and a browser, and what a driver takes beside the allocator. The
-/// figure is llama.cpp's own; of a small device an eighth, so that something is left to plan with.
-const MARGIN: Bytes = Bytes(1 << 30);
+/// The window that an agent's task needs.
+pub const USEFUL_WINDOW: u32 = search::USEFUL[0];
 
 /// A plan: options with nothing left open, and what they take.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +51,10 @@ pub struct Plan {
     pub options: LoadOptions,
     pub placement: Placement,
     pub trial: Trial,
+    pub speed: Speed,
+    /// Seconds of a typical turn at the window's depth, by figures that only rank: a prompt of 2,048 tokens, an answer of 300.
+    /// `None` where the model's anatomy is not known.
+    pub turn: Option<f64>,
     /// For a person: what was chosen, and what it cost.
     pub why: Vec<String>,
 }
@@ -50,6 +62,35 @@ pub struct Plan {
 impl Plan {
     pub fn window(&self) -> Tokens {
         Tokens(self.options.n_ctx.unwrap_or_default())
+    }
+
+    /// Puts what was measured in place of what was predicted.
+    pub fn measured(&mut self, decode_tps: f64) {
+        let predicted = explain::speed(&self.speed);
+        self.speed.decode_tps = Some(decode_tps);
+        self.speed.is_predicted = Some(false);
+        let told = explain::speed(&self.speed);
+        self.why.iter_mut().filter(|sentence| **sentence == predicted).for_each(|sentence| sentence.clone_from(&told));
+    }
+}
+
+/// What is wished for, and what is known beside the model.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// What is pinned.
+    pub asked: &'a LoadOptions,
+    /// The smallest window that will do.
+    pub least: Option<Tokens>,
+    /// What stays free on each device and on the host beyond the margin: more after a load that failed.
+    pub reserve: Bytes,
+    /// Bytes per second that the host's memory was measured to give.
+    pub host_read: Option<f64>,
+}
+
+impl<'a> Request<'a> {
+    /// A plan with nothing but pins.
+    pub fn of(asked: &'a LoadOptions) -> Self {
+        Self { asked, least: None, reserve: Bytes::ZERO, host_read: None }
     }
 }
 
@@ -78,219 +119,43 @@ impl Hint for PlanError {
     }
 }
 
-/// Plans a load. `asked` holds what is pinned; `least` is the smallest window that will do. Costs a handful of trials, of
-/// some 10 ms each with a small vocabulary and up to a second or two with a large one.
-pub fn plan(
+/// Plans a load. Costs a trial or two of the allocator where the model's anatomy is known, of some 10 ms each with a small
+/// vocabulary and up to a second or two with a large one; a handful where it is not.
+pub fn plan(shape: Shape, host: Host, request: &Request<'_>, allocator: &mut dyn Allocator) -> Result<Plan, PlanError> {
+    planned(shape, host, request, allocator, Outlook::Told)
+}
+
+/// Whether a plan says what more memory would buy: it takes two more searches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outlook {
+    Told,
+    Left,
+}
+
+fn planned(
     shape: Shape,
     host: Host,
-    asked: &LoadOptions,
-    least: Option<Tokens>,
+    request: &Request<'_>,
     allocator: &mut dyn Allocator,
+    outlook: Outlook,
 ) -> Result<Plan, PlanError> {
-    let windows = Windows::of(&shape, asked, least);
-    let mut search = Search { host, allocator, asked: settled(asked), lacks: Vec::new(), shape };
-    let found = search.first_that_fits(&windows)?;
-    let Search { shape, lacks, .. } = search;
-    let Some(Found { options, placement, trial }) = found else {
-        return Err(PlanError::NoFit { model: shape.name, window: Tokens(windows.smallest()), lacks });
+    let margins = Margins { host, reserve: request.reserve };
+    let devices = allocator.devices()?;
+    let windows = Windows::of(&shape, request.asked, request.least);
+    let pinned = placement::pinned(&shape, request.asked, &devices)?;
+    let pinned = pinned.as_ref();
+    let search = Search::of(&shape, request, &devices, &windows, pinned);
+    let confirmed = match &search {
+        Some(search) => search.confirmed(margins, allocator)?,
+        None => None,
     };
-    let mut plan = Plan { shape, host, options, placement, trial, why: Vec::new() };
-    plan.why = explain::why(&plan, asked, least);
+    let task = tried::Task { shape: &shape, asked: request.asked, windows: &windows, pinned, margins };
+    let found = confirmed.map_or_else(|| tried::first_that_fits(task, allocator), Ok)?;
+    let speed = search.as_ref().map_or_else(Speed::default, |search| search.speed(&found));
+    let turn = search.as_ref().map(|search| search.turn(&found));
+    let outlook = search.as_ref().filter(|_| outlook == Outlook::Told).map(|search| search.richer(margins));
+    let search::Found { options, placement, trial } = found;
+    let mut plan = Plan { shape, host, options, placement, trial, speed, turn, why: Vec::new() };
+    plan.why = explain::why(&plan, request, outlook.as_ref());
     Ok(plan)
-}
-
-/// What is neither pinned nor computed.
-fn settled(asked: &LoadOptions) -> LoadOptions {
-    let mut options = asked.clone();
-    let batch = options.n_batch.unwrap_or(512).max(1);
-    options.n_batch = Some(batch);
-    options.n_ubatch = Some(options.n_ubatch.unwrap_or(512).clamp(1, batch));
-    options.n_outputs = Some(options.n_outputs.unwrap_or(OUTPUTS).clamp(1, batch));
-    options.type_k.get_or_insert_with(|| "f16".into());
-    options.type_v.get_or_insert_with(|| "f16".into());
-    options.swa_full.get_or_insert(false);
-    options
-}
-
-/// Windows worth trying, each list largest first.
-#[derive(Debug, PartialEq, Eq)]
-struct Windows {
-    spacious: Vec<u32>,
-    useful: Vec<u32>,
-}
-
-impl Windows {
-    fn of(shape: &Shape, asked: &LoadOptions, least: Option<Tokens>) -> Self {
-        if let Some(pinned) = asked.n_ctx {
-            return Self { spacious: Vec::new(), useful: vec![padded(pinned)] };
-        }
-        let trained = if shape.trained == Tokens::ZERO { USEFUL[0] } else { shape.trained.0 };
-        let least = least.map(|tokens| padded(tokens.0));
-        // What a person asks for holds even beyond what the model was trained for.
-        let within = |window: &u32| *window <= trained && least.is_none_or(|least| *window >= least);
-        let mut all: Vec<u32> = SPACIOUS.iter().chain(&USEFUL).copied().filter(within).collect();
-        let whole = (trained / WINDOW_STEP * WINDOW_STEP).max(WINDOW_STEP);
-        if whole < SPACIOUS[0] && (whole >= USEFUL[6] || all.is_empty()) && within(&whole) {
-            all.push(whole);
-        }
-        all.extend(least);
-        if all.is_empty() {
-            all.push(whole);
-        }
-        all.sort_unstable_by(|a, b| b.cmp(a));
-        all.dedup();
-        let (spacious, useful) = all.into_iter().partition(|&w| w > USEFUL[0].max(least.unwrap_or(0)));
-        Self { spacious, useful }
-    }
-
-    fn smallest(&self) -> u32 {
-        self.useful.last().copied().unwrap_or_default()
-    }
-}
-
-/// A window as llama.cpp would allocate it.
-fn padded(window: u32) -> u32 {
-    window.clamp(1, LAST_WINDOW).next_multiple_of(WINDOW_STEP)
-}
-
-/// A placement that was tried.
-struct Found {
-    options: LoadOptions,
-    placement: Placement,
-    trial: Trial,
-}
-
-/// The search for the first window that fits.
-struct Search<'a> {
-    shape: Shape,
-    host: Host,
-    asked: LoadOptions,
-    allocator: &'a mut dyn Allocator,
-    /// What the last placement tried was short of.
-    lacks: Vec<String>,
-}
-
-impl Search<'_> {
-    fn first_that_fits(&mut self, windows: &Windows) -> Result<Option<Found>, PlanError> {
-        // The devices are those that llama.cpp would use, in its order: the allocator knows.
-        let devices = self.devices(windows.smallest())?;
-        let pinned = self.pinned(&devices)?;
-        let all = Placement::by_split(&self.shape, -1, &by_free(&devices));
-        for window in windows.spacious.iter().filter(|_| !devices.is_empty()) {
-            let placement = pinned.clone().unwrap_or_else(|| all.clone());
-            let found = self.try_out(&placement, *window)?;
-            if found.placement.is_whole() && self.fits(&found.trial) {
-                return Ok(Some(found));
-            }
-        }
-        for window in &windows.useful {
-            let found = match &pinned {
-                Some(placement) => self.kept(placement, *window)?,
-                None if devices.is_empty() => self.try_out(&all, *window)?,
-                None => self.fitted(&all, *window)?,
-            };
-            if self.fits(&found.trial) {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
-    }
-
-    fn devices(&mut self, window: u32) -> Result<Vec<Share>, PlanError> {
-        // Nothing is placed yet: the trial is for the list alone, and the smallest window is the cheapest.
-        let mut options = LoadOptions { n_ctx: Some(window), n_gpu_layers: Some(0), ..self.asked.clone() };
-        options.tensor_split = None;
-        Ok(self.allocator.trial(&options)?.devices)
-    }
-
-    /// The placement that the pins say; `None` when there are none. What is not pinned of it is llama.cpp's default.
-    fn pinned(&self, devices: &[Share]) -> Result<Option<Placement>, PlanError> {
-        let asked = &self.asked;
-        let fits = |key, given: Option<usize>| match given {
-            Some(given) if given != devices.len() => Err(PlanError::Pinned { key, given, devices: devices.len() }),
-            given => Ok(given.is_some()),
-        };
-        let split = fits("tensor_split", asked.tensor_split.as_ref().map(Vec::len))?;
-        let experts = fits("expert_layers_on_cpu", asked.expert_layers_on_cpu.as_ref().map(Vec::len))?;
-        if !split && !experts && asked.n_gpu_layers.is_none() {
-            return Ok(None);
-        }
-        let default = by_free(devices);
-        let given = asked.tensor_split.as_deref().filter(|split| split.iter().sum::<f32>() > 0.0);
-        let placement = Placement::by_split(&self.shape, asked.n_gpu_layers.unwrap_or(-1), given.unwrap_or(&default));
-        let experts = asked.expert_layers_on_cpu.as_deref().unwrap_or_default();
-        Ok(Some(placement.with_experts_on_host(&self.shape, experts)))
-    }
-
-    /// The placement that is pinned. What puts nothing on accelerators does not need them, full as they may be.
-    fn kept(&mut self, placement: &Placement, window: u32) -> Result<Found, PlanError> {
-        let found = self.try_out(placement, window)?;
-        let mut alone = placement.clone();
-        let helped = placement.placed() == 0 && !found.trial.devices.is_empty() && !self.fits(&found.trial);
-        if helped && alone.relieve(&self.shape, 0) { self.try_out(&alone, window) } else { Ok(found) }
-    }
-
-    /// The most that the accelerators hold of the model beside this window.
-    fn fitted(&mut self, all: &Placement, window: u32) -> Result<Found, PlanError> {
-        let whole = self.try_out(all, window)?;
-        if self.fits(&whole.trial) {
-            return Ok(whole);
-        }
-        let margins: Vec<Bytes> = whole.trial.devices.iter().map(|share| share.device.free - usable(share.device.free)).collect();
-        let open = LoadOptions { n_ctx: Some(window), ..self.asked.clone() };
-        let fit = self.allocator.fit(&open, &margins)?;
-        let mut placement = match fit {
-            Some(fit) => {
-                let split = if fit.tensor_split.is_empty() { by_free(&whole.trial.devices) } else { fit.tensor_split };
-                let placed = Placement::by_split(&self.shape, fit.n_gpu_layers, &split);
-                let overflowing = placed.count(&fit.overflowing);
-                placed.with_experts_on_host(&self.shape, &overflowing)
-            }
-            None => Placement::by_split(&self.shape, 0, &by_free(&whole.trial.devices)),
-        };
-        loop {
-            let found = self.try_out(&placement, window)?;
-            let short = found.trial.devices.iter().position(|share| share.need() > usable(share.device.free));
-            match short {
-                Some(device) if placement.relieve(&self.shape, device) => {}
-                _ => return Ok(found),
-            }
-        }
-    }
-
-    /// What a placement takes.
-    fn try_out(&mut self, placement: &Placement, window: u32) -> Result<Found, PlanError> {
-        let mut options = LoadOptions { n_ctx: Some(window), ..self.asked.clone() };
-        placement.apply(&self.shape, &mut options);
-        let trial = self.allocator.trial(&options)?;
-        options.flash_attn = Some(trial.flash_attn);
-        Ok(Found { options, placement: placement.clone(), trial })
-    }
-
-    /// Whether every device and the host have room, and what is lacking where they have not. What is pinned may use all.
-    fn fits(&mut self, trial: &Trial) -> bool {
-        let asked = &self.asked;
-        let placed = asked.n_gpu_layers.is_some() || asked.tensor_split.is_some() || asked.expert_layers_on_cpu.is_some();
-        let room = |free: Bytes, pinned: bool| if pinned { free } else { usable(free) };
-        let rows = trial.devices.iter().map(|share| (share, room(share.device.free, placed)));
-        let host = (&trial.host, room(self.host.available, placed || asked.n_ctx.is_some()));
-        let short = rows.chain([host]).filter(|(share, room)| share.need() > *room);
-        let lack = |(share, room): (&Share, Bytes)| {
-            format!("{} has room for {} and needs {}", share.device.name, room.spoken(), share.need().spoken())
-        };
-        self.lacks = short.map(lack).collect();
-        self.lacks.is_empty()
-    }
-}
-
-/// What may be used of free memory.
-pub fn usable(free: Bytes) -> Bytes {
-    free - MARGIN.min(Bytes(free.0 / 8))
-}
-
-/// llama.cpp's default split.
-fn by_free(devices: &[Share]) -> Vec<f32> {
-    let parts: Vec<f32> = devices.iter().map(|share| share.device.free.0 as f32).collect();
-    // Devices that report nothing: equal parts, so that there is a split at all.
-    if parts.iter().sum::<f32>() > 0.0 { parts } else { vec![1.0; parts.len()] }
 }

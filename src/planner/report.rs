@@ -2,6 +2,7 @@
 
 use crate::engine::memory::{Device, Host, Share};
 use crate::planner::Plan;
+use crate::planner::speed::Speed;
 use crate::units::{Bytes, Layers, Tokens};
 use serde::Serialize;
 
@@ -55,13 +56,6 @@ pub struct Row {
     pub free_after: Bytes,
 }
 
-/// Tokens per second; `None` where nothing was measured.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Speed {
-    pub prefill_tps: Option<f64>,
-    pub decode_tps: Option<f64>,
-}
-
 /// How the window divides. The parts add up to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Budget {
@@ -76,7 +70,7 @@ pub struct Budget {
 
 impl Report {
     pub fn of(plan: Plan, budget: Budget) -> Self {
-        let Plan { shape, host, options, placement, trial, why } = plan;
+        let Plan { shape, host, options, placement, trial, speed, turn: _, why } = plan;
         let row = |share: &Share, free: Bytes| Row {
             device: share.device.name.clone(),
             weights: share.weights,
@@ -111,7 +105,7 @@ impl Report {
                 tensor_split: options.tensor_split.unwrap_or_default(),
             },
             memory,
-            speed: Speed::default(),
+            speed,
             budget,
             why,
         }

@@ -1,6 +1,7 @@
 //! What a plan has to know of a model, from its header alone.
 
 use crate::models::gguf::Header;
+use crate::planner::anatomy::{Anatomy, holds_experts, layer_of};
 use crate::units::{Bytes, Layers, Tokens};
 use std::collections::BTreeSet;
 
@@ -17,14 +18,14 @@ pub struct Shape {
     pub file: Bytes,
     /// The window that the model was trained for; 0 when the file does not say.
     pub trained: Tokens,
+    /// `None` for an architecture whose memory is not known beforehand: it is tried out.
+    pub anatomy: Option<Anatomy>,
 }
 
 impl Shape {
     pub fn of(header: &Header) -> Self {
-        let layer = |name: &str| name.strip_prefix("blk.")?.split('.').next()?.parse().ok();
-        let holds_experts = |name: &str| name.contains(".ffn_") && (name.contains("_exps.") || name.contains("_chexps."));
-        let expert_layers: BTreeSet<u32> =
-            header.tensors.iter().filter(|t| holds_experts(&t.name)).filter_map(|t| layer(&t.name)).collect();
+        let with_experts = header.tensors.iter().filter(|tensor| holds_experts(&tensor.name));
+        let expert_layers: BTreeSet<u32> = with_experts.filter_map(|tensor| layer_of(&tensor.name)).collect();
         Self {
             name: header.name(),
             arch: header.arch().to_owned(),
@@ -33,6 +34,7 @@ impl Shape {
             expert_layers: expert_layers.into_iter().collect(),
             file: header.size(),
             trained: header.trained_context(),
+            anatomy: Anatomy::of(header),
         }
     }
 }

@@ -4,8 +4,10 @@ use crate::engine::EngineError;
 use crate::engine::backend::LoadOptions;
 use crate::engine::memory::{Allocator, Device, Fit, Host, Share, Trial};
 use crate::planner::report::{Budget, Report};
+use crate::planner::room::usable;
+use crate::planner::search::Windows;
 use crate::planner::shape::Shape;
-use crate::planner::{Plan, PlanError, Windows, plan, usable};
+use crate::planner::{Plan, PlanError, Request, plan};
 use crate::units::{Bytes, Layers, Tokens};
 use proptest::prelude::*;
 use std::path::Path;
@@ -39,6 +41,7 @@ impl Closed {
             expert_layers: (0..self.layers).filter(|_| self.experts > 0).collect(),
             file: Bytes(self.file()),
             trained: Tokens(262_144),
+            anatomy: None,
         }
     }
 
@@ -48,7 +51,7 @@ impl Closed {
 
     fn measured(&self, options: &LoadOptions, extra: u64) -> Trial {
         let share = |name: String, kind: &str, free: u64| Share {
-            device: Device { name, kind: kind.into(), total: Bytes(free), free: Bytes(free) },
+            device: Device { name, kind: kind.into(), description: String::new(), total: Bytes(free), free: Bytes(free) },
             weights: Bytes::ZERO,
             kv: Bytes::ZERO,
             compute: Bytes::ZERO,
@@ -92,6 +95,11 @@ impl Closed {
 }
 
 impl Allocator for Closed {
+    fn devices(&mut self) -> Result<Vec<Device>, EngineError> {
+        let nothing = LoadOptions { n_ctx: Some(256), n_gpu_layers: Some(0), ..open() };
+        Ok(self.measured(&nothing, 0).devices.into_iter().map(|share| share.device).collect())
+    }
+
     fn trial(&mut self, options: &LoadOptions) -> Result<Trial, EngineError> {
         self.trials += 1;
         Ok(self.measured(options, self.surprise))
@@ -128,7 +136,7 @@ fn open() -> LoadOptions {
 }
 
 fn made(closed: &Closed, memory: u64, asked: &LoadOptions, least: Option<u32>) -> Result<Plan, PlanError> {
-    plan(closed.shape(), host(memory), asked, least.map(Tokens), &mut closed.clone())
+    plan(closed.shape(), host(memory), &Request { least: least.map(Tokens), ..Request::of(asked) }, &mut closed.clone())
 }
 
 /// 4.1 GiB of weights, 4 GiB of cache at 32,768 tokens.
@@ -214,7 +222,7 @@ fn the_least_window_is_respected() {
 fn the_reason_of_a_window_is_true() {
     let window = |trained, least| {
         let shape = Shape { trained: Tokens(trained), ..dense(&[]).shape() };
-        plan(shape, host(16 * GIB), &open(), least, &mut dense(&[])).unwrap().why.swap_remove(0)
+        plan(shape, host(16 * GIB), &Request { least, ..Request::of(&open()) }, &mut dense(&[])).unwrap().why.swap_remove(0)
     };
     assert_eq!(window(262_144, Some(Tokens(40_000))), "The window has 40192 tokens, the least that was asked for.");
     assert_eq!(window(10_000, None), "The window has 9984 tokens, all that the model was trained for.");
@@ -297,7 +305,7 @@ proptest! {
     #[test]
     fn trials_are_few((closed, available) in machines()) {
         let mut closed = closed;
-        let _ = plan(closed.shape(), host(available), &open(), None, &mut closed);
+        let _ = plan(closed.shape(), host(available), &Request::of(&open()), &mut closed);
         prop_assert!(closed.trials <= 80, "{} trials", closed.trials);
     }
 }

@@ -12,6 +12,8 @@ pub struct Wanted {
     pub devices: Vec<Device>,
     pub host_memory: Option<Bytes>,
     pub min_ctx: Option<Tokens>,
+    /// What stays free beyond the margin.
+    pub reserve: Bytes,
 }
 
 /// A size as people write it.

@@ -17,6 +17,7 @@ pub fn devices() -> Vec<Device> {
         .into_iter()
         .map(|d| Device {
             name: d.name,
+            description: d.description,
             kind: match d.device_type {
                 Kind::Gpu => "gpu",
                 Kind::IntegratedGpu => "igpu",
@@ -34,12 +35,13 @@ pub fn devices() -> Vec<Device> {
 pub struct Machine {
     /// None: those that are really there.
     imaginary: Vec<Accelerator>,
+    imagined: Vec<Device>,
 }
 
 impl Machine {
     /// This machine as it is.
     pub fn real() -> Self {
-        Self { imaginary: Vec::new() }
+        Self { imaginary: Vec::new(), imagined: Vec::new() }
     }
 
     /// A machine with these accelerators and no others; as it is when there are none. Errors when memory is short, and on
@@ -55,16 +57,39 @@ impl Machine {
             let failed = || EngineError::Unavailable(format!("cannot imagine the device `{}`", wanted.name));
             Accelerator::open(wanted).ok_or_else(failed)
         };
-        Ok(Self { imaginary: accelerators.iter().map(open).collect::<Result<_, _>>()? })
+        let imagined = |wanted: &Imaginary| Device {
+            name: wanted.name.clone(),
+            kind: "gpu".into(),
+            description: String::new(),
+            total: wanted.total,
+            free: wanted.free,
+        };
+        let imaginary = accelerators.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { imaginary, imagined: accelerators.iter().map(imagined).collect() })
     }
 
-    fn parameters(&self, options: &LoadOptions) -> Result<Parameters, EngineError> {
+    /// Loading parameters for these accelerators.
+    pub fn parameters(&self, options: &LoadOptions) -> Result<Parameters, EngineError> {
         let devices: Vec<sys::ggml_backend_dev_t> = self.imaginary.iter().map(Accelerator::device).collect();
         Parameters::new(options, &devices)
     }
 }
 
 impl Allocator for Machine {
+    /// As `llama_prepare_model_devices` (`llama.cpp`) picks them: devices of other machines first, then all graphics cards,
+    /// and integrated ones where there are no others.
+    fn devices(&mut self) -> Result<Vec<Device>, EngineError> {
+        if !self.imaginary.is_empty() {
+            return Ok(self.imagined.clone());
+        }
+        let all = devices();
+        let of = |kind: &'static str| all.iter().filter(move |device| device.kind == kind);
+        let far = |device: &&Device| device.name.starts_with("RPC");
+        let near: Vec<Device> = of("gpu").filter(|device| !far(device)).cloned().collect();
+        let integrated = of("igpu").filter(|_| near.is_empty()).cloned().collect();
+        Ok([of("gpu").filter(far).cloned().collect(), near, integrated].concat())
+    }
+
     fn trial(&mut self, options: &LoadOptions) -> Result<Trial, EngineError> {
         let at = self.parameters(options)?;
         memory_trial(&options.model, &at.model, &at.context)
