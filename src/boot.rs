@@ -4,6 +4,8 @@
 
 pub mod choice;
 #[cfg(feature = "llama")]
+mod load;
+#[cfg(feature = "llama")]
 mod own;
 #[cfg(not(feature = "llama"))]
 #[path = "boot/unbuilt.rs"]

@@ -1,13 +1,12 @@
 //! The engine of our own: what boot does with llama.cpp in the build. `unbuilt` has the same face without it.
 
-use crate::boot::{BootError, Ground, load_options, toolbox, validate};
+use crate::boot::{BootError, Ground, load, load_options, toolbox, validate};
 use crate::engine::backend::LoadOptions;
 use crate::engine::bench;
 use crate::engine::client::start::calm_threads;
 use crate::engine::dialect;
-use crate::engine::embedded::Embedded;
 use crate::engine::llama;
-use crate::engine::memory::{Device, Host};
+use crate::engine::memory::{Allocator, Device, Host};
 use crate::engine::replay::Replay;
 use crate::engine::tokenizer::Tokenizer;
 use crate::engine::worker;
@@ -18,7 +17,7 @@ use crate::path::Places;
 use crate::planner::remembered::Remembered;
 use crate::planner::shape::Shape;
 use crate::planner::wanted::Wanted;
-use crate::planner::{self, Plan, PlanError, Request};
+use crate::planner::{self, Plan, Request};
 use crate::tools::Mode;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,19 +37,10 @@ pub fn tokenizer(model: &Path) -> Result<Box<dyn Engine>, BootError> {
 pub fn serve(socket: PathBuf, options: &str, idle: Duration, states: &Path) -> Result<(), BootError> {
     let options = serde_json::from_str(options).map_err(BootError::Options)?;
     let cache = Places::from_env(|name| std::env::var_os(name)).map(|places| places.cache);
-    // The memory is planned here, where it is taken: what was free when the front end started may be gone.
     let states = states.to_owned();
     let load = move |asked: &LoadOptions, progress: &mut dyn FnMut(f32)| {
-        let failed = |e: BootError| match e {
-            BootError::Engine(error) | BootError::Plan(PlanError::Engine(error)) => error,
-            other => EngineError::Load { path: asked.model.clone(), reason: other.to_string() },
-        };
-        let mut plan = planned(asked, &Wanted::default(), cache.as_deref()).map_err(failed)?.plan;
-        // A window that the plan chose may grow later on.
-        plan.options.grow_to = asked.n_ctx.is_none().then_some(u32::MAX);
-        // Where nobody keeps a log, nothing is lost.
-        plan.why.iter().for_each(|sentence| _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{sentence}\n")));
-        Ok(Embedded::load(&plan.options, progress)?.with_states(&states, &plan.options))
+        let (engine, options) = load::load(asked, cache.as_deref(), progress)?;
+        Ok(engine.with_states(&states, &options))
     };
     Ok(worker::serve(worker::ServeSettings { socket, options, idle, rest: worker::REST }, load)?)
 }
@@ -61,9 +51,11 @@ pub fn plan(ground: &Ground, model: &Path, wanted: &Wanted) -> Result<Plan, Boot
     Ok(planned(&asked, wanted, Some(&ground.places.cache))?.plan)
 }
 
-/// A plan.
+/// A plan, and what is known of the model's file.
 pub struct Planned {
     pub plan: Plan,
+    /// `None` where there is no place to keep it.
+    pub ledger: Option<Ledger>,
 }
 
 /// The plan that `agent plan` shows and the engine loads by. What was tried before is remembered in the cache.
@@ -78,11 +70,17 @@ pub fn planned(asked: &LoadOptions, wanted: &Wanted, cache: Option<&Path>) -> Re
     let mut machine = llama::Machine::with(&wanted.devices)?;
     let mut ledger = cache.map(|cache| Ledger::of_model(cache, &header));
     let shape = Shape::of(&header);
-    let plan = match &mut ledger {
+    let mut plan = match &mut ledger {
         Some(ledger) => planner::plan(shape, host, &request, &mut Remembered { allocator: &mut machine, ledger })?,
         None => planner::plan(shape, host, &request, &mut machine)?,
     };
-    Ok(Planned { plan })
+    // What was measured was measured on this machine.
+    let real = wanted.devices.is_empty() && given.is_none();
+    let measured = ledger.as_ref().filter(|_| real).and_then(|ledger| ledger.get(&load::speed_key(&plan.options)));
+    if let Some(tps) = measured {
+        plan.measured(tps);
+    }
+    Ok(Planned { plan, ledger })
 }
 
 /// How fast the host's memory is read: measured once, when nobody else keeps the processors busy.
@@ -97,6 +95,11 @@ fn host_read(cache: &Path) -> Option<f64> {
         let _ = ledger.put(KEY.into(), &rate);
         Some(rate)
     })
+}
+
+/// The accelerators that a load would use.
+pub fn accelerators() -> Vec<Device> {
+    llama::Machine::real().devices().unwrap_or_default()
 }
 
 /// The host as llama.cpp sees it: it knows the total on every system, and takes all of it for free.

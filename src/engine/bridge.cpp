@@ -69,6 +69,36 @@ class collected_errors {
     std::string lines;
 };
 
+// What a context and its model take, by device.
+common_json taken(const llama_context * ctx) {
+    const llama_model * model = llama_get_model(ctx);
+    const auto breakdown = llama_get_memory_breakdown(ctx);
+    const auto share = [&](ggml_backend_dev_t device, bool host) {
+        size_t free = 0, total = 0;
+        ggml_backend_dev_memory(device, &free, &total);
+        size_t weights = 0, cache = 0, compute = 0;
+        for (const auto & [type, bytes] : breakdown) {
+            if ((ggml_backend_buft_is_host(type) && host) || (!ggml_backend_buft_is_host(type) && ggml_backend_buft_get_device(type) == device)) {
+                weights += bytes.model, cache += bytes.context, compute += bytes.compute;
+            }
+        }
+        const auto kind = ggml_backend_dev_type(device);
+        return common_json::object({
+            {"name", std::string(ggml_backend_dev_name(device))},
+            {"description", std::string(ggml_backend_dev_description(device))},
+            {"kind", std::string(kind == GGML_BACKEND_DEVICE_TYPE_GPU ? "gpu" : kind == GGML_BACKEND_DEVICE_TYPE_IGPU ? "igpu" : kind == GGML_BACKEND_DEVICE_TYPE_CPU ? "cpu" : "accel")},
+            {"free", free}, {"total", total}, {"model", weights}, {"context", cache}, {"compute", compute},
+        });
+    };
+    auto devices = common_json::array();
+    for (int i = 0; i < llama_model_n_devices(model); i++) devices.push_back(share(llama_model_get_device(model, i), false));
+    return common_json::object({
+        {"flash_attn", ctx->get_cparams().flash_attn},
+        {"devices", devices},
+        {"host", share(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), true)},
+    });
+}
+
 } // namespace
 
 struct agent_chat {
@@ -267,32 +297,13 @@ char * agent_memory_trial(const char * path, const llama_model_params * model, c
         if (!tried) throw std::runtime_error(log.text("llama.cpp does not load it"));
         std::unique_ptr<llama_context, decltype(&llama_free)> ctx(llama_init_from_model(tried.get(), *context), llama_free);
         if (!ctx) throw std::runtime_error(log.text("llama.cpp makes no context"));
-        const auto breakdown = llama_get_memory_breakdown(ctx.get());
-        const auto share = [&](ggml_backend_dev_t device, bool host) {
-            size_t free = 0, total = 0;
-            ggml_backend_dev_memory(device, &free, &total);
-            size_t weights = 0, cache = 0, compute = 0;
-            for (const auto & [type, bytes] : breakdown) {
-                if ((ggml_backend_buft_is_host(type) && host) || (!ggml_backend_buft_is_host(type) && ggml_backend_buft_get_device(type) == device)) {
-                    weights += bytes.model, cache += bytes.context, compute += bytes.compute;
-                }
-            }
-            const auto kind = ggml_backend_dev_type(device);
-            return common_json::object({
-                {"name", std::string(ggml_backend_dev_name(device))},
-                {"description", std::string(ggml_backend_dev_description(device))},
-                {"kind", std::string(kind == GGML_BACKEND_DEVICE_TYPE_GPU ? "gpu" : kind == GGML_BACKEND_DEVICE_TYPE_IGPU ? "igpu" : kind == GGML_BACKEND_DEVICE_TYPE_CPU ? "cpu" : "accel")},
-                {"free", free}, {"total", total}, {"model", weights}, {"context", cache}, {"compute", compute},
-            });
-        };
-        auto devices = common_json::array();
-        for (int i = 0; i < llama_model_n_devices(tried.get()); i++) devices.push_back(share(llama_model_get_device(tried.get(), i), false));
-        return copy(common_json::object({
-            {"flash_attn", ctx->get_cparams().flash_attn},
-            {"devices", devices},
-            {"host", share(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), true)},
-        }).dump());
+        return copy(taken(ctx.get()).dump());
     });
+}
+
+// The same of a context that is there. What others took since is not part of it.
+char * agent_memory_taken(const llama_context * ctx, char ** error) {
+    return guarded<char *>(error, nullptr, [&]() { return copy(taken(ctx).dump()); });
 }
 
 // ---- the process

@@ -60,6 +60,7 @@ unsafe extern "C" {
         context: *const sys::llama_context_params,
         error: *mut *mut c_char,
     ) -> *mut c_char;
+    fn agent_memory_taken(context: *const sys::llama_context, error: *mut *mut c_char) -> *mut c_char;
     fn agent_cpu_threads() -> c_int;
     fn agent_quiet();
 }
@@ -347,6 +348,13 @@ pub fn memory_trial(
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|e| BridgeError(e.to_string()))?;
     // SAFETY: all are live during the call.
     let json = checked(|error| unsafe { agent_memory_trial(path.as_ptr(), model, context, error) })?;
+    serde_json::from_str(&take(json.as_ptr())).map_err(|e| BridgeError(e.to_string()))
+}
+
+/// Says what a model and its context really take. Cheap.
+pub fn memory_taken(context: &mut Context) -> Result<Trial, BridgeError> {
+    // SAFETY: the context is live.
+    let json = checked(|error| unsafe { agent_memory_taken(context.as_ptr(), error) })?;
     serde_json::from_str(&take(json.as_ptr())).map_err(|e| BridgeError(e.to_string()))
 }
 

@@ -6,6 +6,7 @@ mod elastic;
 mod forks;
 mod keeping;
 mod prefill;
+mod probe;
 mod scoring;
 mod writing;
 
@@ -19,7 +20,7 @@ use crate::engine::embedded::drafts::Payoff;
 use crate::engine::embedded::elastic::Elastic;
 use crate::engine::embedded::prefill::{FIRST_PIECE, Wanted};
 use crate::engine::embedded::writing::Pen;
-use crate::engine::llama::{self, Context, Model, Parameters, Part, Special, Token};
+use crate::engine::llama::{self, Context, Machine, Model, Part, Special, Token};
 use crate::engine::splice::Past;
 use crate::engine::states::Shelf;
 use crate::engine::words;
@@ -62,14 +63,23 @@ pub struct Embedded {
     payoff: Payoff,
     drafted: (u64, u64),
     elastic: Elastic,
+    /// What the next turn begins by saying.
+    told: Vec<String>,
+    /// Last, for the context and the model are on its devices.
+    machine: Machine,
 }
 
 impl Embedded {
     /// Loads a model whose header was checked, exactly as the options say.
     pub fn load(options: &LoadOptions, progress: &mut dyn FnMut(f32)) -> Result<Self, EngineError> {
+        Self::load_on(Machine::real(), options, progress)
+    }
+
+    /// The same on the accelerators of a machine: imaginary ones compute, too.
+    pub fn load_on(machine: Machine, options: &LoadOptions, progress: &mut dyn FnMut(f32)) -> Result<Self, EngineError> {
         llama::echo_log();
         let path = options.model.clone();
-        let parameters = Parameters::new(options, &[])?;
+        let parameters = machine.parameters(options)?;
         let model = Arc::new(Model::load(&path, &parameters, progress)?);
         let context = Context::new(&model, &parameters, &path)?;
         let chat = Chat::of(&model).map_err(|e| EngineError::Template { reason: e.to_string() })?;
@@ -99,6 +109,8 @@ impl Embedded {
             payoff: Payoff::default(),
             drafted: (0, 0),
             elastic: Elastic::new(options),
+            told: Vec::new(),
+            machine,
         })
     }
 

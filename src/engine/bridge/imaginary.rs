@@ -17,6 +17,9 @@ unsafe extern "C" {
 /// An imaginary accelerator as llama.cpp sees it. It outlives every model that is tried with it.
 pub struct Accelerator(NonNull<Raw>);
 
+// SAFETY: what a device counts is atomic, and the rest of it is not written to after it was opened.
+unsafe impl Send for Accelerator {}
+
 impl Accelerator {
     /// Makes one. `None` when memory is short.
     pub fn open(wanted: &Imaginary) -> Option<Self> {

@@ -2,7 +2,7 @@
 
 use crate::engine::backend::LoadOptions;
 use crate::engine::embedded::Embedded;
-use crate::engine::llama::{Context, Machine, Parameters, Part, devices};
+use crate::engine::llama::{Context, Part, devices};
 use crate::engine::memory::{Allocator, Host, Share, Trial};
 use crate::protocol::turn::Delta;
 use crate::units::{Bytes, Tokens};
@@ -65,11 +65,11 @@ impl Embedded {
         }
         let options = LoadOptions { n_ctx: Some(larger), ..self.elastic.options.clone() };
         let held = Bytes(self.context.state_size(Part::Whole) as u64);
-        let trial = Machine::real().trial(&options).ok()?;
+        let trial = self.machine.trial(&options).ok()?;
         if !has_room(&trial, held) {
             return None;
         }
-        let parameters = Parameters::new(&options, &[]).ok()?;
+        let parameters = self.machine.parameters(&options).ok()?;
         let mut context = Context::new(&self.model, &parameters, &options.model).ok()?;
         if !self.cache.is_empty() {
             let state = self.context.save(Part::Whole)?;

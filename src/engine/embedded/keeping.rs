@@ -41,9 +41,9 @@ impl Embedded {
         self
     }
 
-    /// Passes on what the shelf has to say.
+    /// Passes on what was to be told since the load, and what the shelf has to say.
     pub(in crate::engine::embedded) fn notices(&mut self, sink: &mut dyn FnMut(Delta)) {
-        for text in self.shelf.iter_mut().flat_map(Shelf::notices) {
+        for text in self.told.drain(..).chain(self.shelf.iter_mut().flat_map(Shelf::notices)) {
             sink(Delta::Notice { text });
         }
     }

@@ -130,6 +130,12 @@ impl Context {
         (unsafe { sys::llama_memory_seq_pos_max(self.memory(), SEQUENCE) } + 1).max(0) as usize
     }
 
+    /// Waits until what was asked for is computed: a device works on by itself.
+    pub fn wait(&mut self) {
+        // SAFETY: the context is live.
+        unsafe { sys::llama_synchronize(self.raw.as_ptr()) }
+    }
+
     /// Forgets everything.
     pub fn forget(&mut self) {
         // SAFETY: the context is live.
