@@ -1,12 +1,15 @@
 //! Which engine a run uses: flags, environment and settings in, one choice out. Nothing is started or loaded.
 
-use crate::boot::{BootError, Ground};
+use crate::boot::{BootError, Ground, load_options, own};
 use crate::config::Origin;
 use crate::engine::endpoint::shown;
-use crate::engine::memory::Host;
+use crate::engine::memory::{Device, Host};
 use crate::models::bundled;
+use crate::models::gguf::{self, Need};
 use crate::models::installed::{self, Installed};
 use crate::path::Places;
+use crate::planner::shape::Shape;
+use crate::planner::{Request, USEFUL_WINDOW, estimate};
 use crate::units::Bytes;
 use std::path::{Path, PathBuf};
 
@@ -76,7 +79,7 @@ pub fn choose(ground: &Ground, otherwise: Otherwise) -> Result<Choice, BootError
     }
     let model = match &settings.model {
         Some(name) => named(name, &ground.places)?,
-        None => match best(&ground.places) {
+        None => match best(ground) {
             Err(BootError::NoModel { .. }) if otherwise == Otherwise::Bundled && bundled::size().is_some() => Local::Bundled,
             found => Local::File(found?.path),
         },
@@ -103,19 +106,53 @@ pub fn named(name: &str, places: &Places) -> Result<Local, BootError> {
     }
 }
 
-/// The largest installed model that fits: of models nobody ranked, size is the best sign of quality there is.
-fn best(places: &Places) -> Result<Installed, BootError> {
-    let all = installed::list(&places.models);
-    let Some(smallest) = all.iter().min_by_key(|model| model.size) else {
+/// A speed below which nobody waits for a model, in tokens per second, where a faster one is there.
+const BEARABLE: f64 = 4.0;
+
+/// The installed model to take: the largest one that has the window that a task needs, and does not crawl; else the largest
+/// that has a place at all. Of models nobody ranked, size is the best sign of quality there is.
+fn best(ground: &Ground) -> Result<Installed, BootError> {
+    let places = &ground.places;
+    let mut all = installed::list(&places.models);
+    all.sort_by_key(|model| std::cmp::Reverse(model.size));
+    let Some(smallest) = all.last() else {
         return Err(BootError::NoModel { models: places.models.clone() });
     };
-    let Some(available) = Host::look().map(|host| host.available) else {
+    let Some(host) = Host::look() else {
         return Ok(smallest.clone());
     };
-    // A quarter stays for the cache, the buffers and everybody else.
-    let room = Bytes(available.0 - available.0 / 4);
-    let fitting = all.iter().filter(|model| model.size <= room).max_by_key(|model| model.size);
-    fitting.cloned().ok_or_else(|| BootError::TooLarge { name: smallest.name.clone(), size: smallest.size, available })
+    let devices = own::accelerators();
+    let suits: Vec<(&Installed, Suits)> = all.iter().map(|model| (model, suits(ground, model, host, &devices))).collect();
+    let first = |least| suits.iter().find(|(_, suits)| *suits >= least).map(|(model, _)| (*model).clone());
+    let too_large = || BootError::TooLarge { name: smallest.name.clone(), size: smallest.size, available: host.available };
+    first(Suits::Well).or_else(|| first(Suits::Somehow)).ok_or_else(too_large)
+}
+
+/// How a model suits this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Suits {
+    /// There is no place for it.
+    Not,
+    Somehow,
+    Well,
+}
+
+/// Plans a model without looking at more than its header.
+fn suits(ground: &Ground, model: &Installed, host: Host, devices: &[Device]) -> Suits {
+    let asked = load_options(&ground.resolved.settings, model.path.clone());
+    let header = gguf::check(&model.path, Need::Weights).ok();
+    let planned = header.and_then(|header| estimate(Shape::of(&header), host, devices, &Request::of(&asked)));
+    match planned {
+        Some(Ok(plan)) => {
+            let window = USEFUL_WINDOW.min(plan.shape.trained.0 / 256 * 256);
+            let crawls = plan.speed.decode_tps.is_some_and(|tps| tps < BEARABLE);
+            if plan.window().0 >= window && !crawls { Suits::Well } else { Suits::Somehow }
+        }
+        Some(Err(_)) => Suits::Not,
+        // Nothing is known but its size: a quarter stays for the cache, the buffers and everybody else.
+        None if model.size <= Bytes(host.available.0 - host.available.0 / 4) => Suits::Well,
+        None => Suits::Not,
+    }
 }
 
 #[cfg(test)]

@@ -29,3 +29,7 @@ pub fn plan(_ground: &Ground, _model: &Path, _wanted: &Wanted) -> Result<Plan, B
 pub fn devices() -> Vec<Device> {
     Vec::new()
 }
+
+pub fn accelerators() -> Vec<Device> {
+    Vec::new()
+}
