@@ -77,12 +77,12 @@ fn no_plan_runs_out_of_memory_also_where_memory_went_meanwhile() {
         let mut engine = engine.unwrap_or_else(|e| panic!("{e}: {left:?} for {:?}", plan.options));
         let taken = engine.taken().unwrap();
         for (planned, taken) in plan.trial.devices.iter().zip(&taken.devices) {
-            assert_eq!(
-                (planned.weights, planned.kv, planned.compute),
-                (taken.weights, taken.kv, taken.compute),
-                "{:?}",
-                plan.options
-            );
+            assert_eq!((planned.weights, planned.kv), (taken.weights, taken.kv), "{:?}", plan.options);
+            // Of several devices, each one's graph is cut anew when buffers are there: little is added, some is saved.
+            let more = taken.need().0 as f64 / planned.need().0 as f64 - 1.0;
+            assert!(more <= 0.01 || planned.need().0 == 0, "{taken:?} for {planned:?}: {:?}", plan.options);
+            let alone = plan.trial.devices.len() == 1;
+            assert!(!alone || taken.compute == planned.compute, "{taken:?} for {planned:?}: {:?}", plan.options);
         }
         loaded += 1;
     }

@@ -284,9 +284,8 @@ fn branches_take_no_memory_that_a_plan_would_have_to_know() {
         let path = folder.path().join("model.gguf");
         decided(arch).vocab(8000).write(&path);
         let trial = |sequences| {
-            let mut parameters = Parameters::new(&LoadOptions::of(&path), &[]).unwrap();
-            parameters.context.n_seq_max = sequences;
-            memory_trial(&path, &parameters.model, &parameters.context).unwrap()
+            let parameters = Parameters::new(&LoadOptions::of(&path), &[]).unwrap();
+            memory_trial(&path, &parameters.model, &parameters.context, sequences).unwrap()
         };
         assert_eq!(trial(32), trial(1), "{arch:?}");
     }

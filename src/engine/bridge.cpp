@@ -287,7 +287,7 @@ bool agent_sampler_preserves(const agent_sampler * sampler, llama_token token) {
 // {"name","kind","free","total","model","context","compute"}. Buffer types of the CPU that are not plain host memory
 // (repacked weights) count for the host, which libcommon's own figures leave out. Not thread-safe: it replaces llama.cpp's
 // logger for its duration.
-char * agent_memory_trial(const char * path, const llama_model_params * model, const llama_context_params * context, char ** error) {
+char * agent_memory_trial(const char * path, const llama_model_params * model, const llama_context_params * context, uint32_t branches, char ** error) {
     return guarded<char *>(error, nullptr, [&]() {
         collected_errors log;
         llama_model_params params = *model;
@@ -295,7 +295,11 @@ char * agent_memory_trial(const char * path, const llama_model_params * model, c
         params.load_mode = LLAMA_LOAD_MODE_NONE;
         std::unique_ptr<llama_model, decltype(&llama_model_free)> tried(llama_model_load_from_file(path, params), llama_model_free);
         if (!tried) throw std::runtime_error(log.text("llama.cpp does not load it"));
-        std::unique_ptr<llama_context, decltype(&llama_free)> ctx(llama_init_from_model(tried.get(), *context), llama_free);
+        llama_context_params settings = *context;
+        // As a load does (`Parameters::sequences`): branches only where they share the cache.
+        const bool alone = llama_model_is_recurrent(tried.get()) || llama_model_is_hybrid(tried.get()) || llama_model_n_swa(tried.get()) > 0;
+        settings.n_seq_max = alone ? 1 : branches;
+        std::unique_ptr<llama_context, decltype(&llama_free)> ctx(llama_init_from_model(tried.get(), settings), llama_free);
         if (!ctx) throw std::runtime_error(log.text("llama.cpp makes no context"));
         return copy(taken(ctx.get()).dump());
     });

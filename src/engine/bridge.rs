@@ -58,6 +58,7 @@ unsafe extern "C" {
         path: *const c_char,
         model: *const sys::llama_model_params,
         context: *const sys::llama_context_params,
+        branches: u32,
         error: *mut *mut c_char,
     ) -> *mut c_char;
     fn agent_memory_taken(context: *const sys::llama_context, error: *mut *mut c_char) -> *mut c_char;
@@ -339,15 +340,16 @@ impl Drop for Sampler {
     }
 }
 
-/// Tries a load without allocating. Cost: 10-80 ms with a small vocabulary, up to 4 s with a large one.
+/// Tries a load without allocating, with so many sequences where they share one cache. Cost: 10-80 ms with a small vocabulary, up to 4 s with a large one.
 pub fn memory_trial(
     path: &Path,
     model: &sys::llama_model_params,
     context: &sys::llama_context_params,
+    branches: u32,
 ) -> Result<Trial, BridgeError> {
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|e| BridgeError(e.to_string()))?;
     // SAFETY: all are live during the call.
-    let json = checked(|error| unsafe { agent_memory_trial(path.as_ptr(), model, context, error) })?;
+    let json = checked(|error| unsafe { agent_memory_trial(path.as_ptr(), model, context, branches, error) })?;
     serde_json::from_str(&take(json.as_ptr())).map_err(|e| BridgeError(e.to_string()))
 }
 

@@ -196,7 +196,7 @@ impl Pace {
                     computed(*rate, bytes) + batches * (bytes + cache) / BUS
                 });
                 let token = (dense + experts) / (ON_HOST * host.read) + cache / (CACHE * host.read);
-                Seconds { prefill, token: token + fixed / 2.0 }
+                Seconds { prefill, token: token + fixed }
             }
         }
     }

@@ -92,7 +92,7 @@ impl Allocator for Machine {
 
     fn trial(&mut self, options: &LoadOptions) -> Result<Trial, EngineError> {
         let at = self.parameters(options)?;
-        memory_trial(&options.model, &at.model, &at.context)
+        memory_trial(&options.model, &at.model, &at.context, at.branches())
             .map_err(|e| EngineError::Load { path: options.model.clone(), reason: e.to_string() })
     }
 

@@ -74,18 +74,22 @@ impl Parameters {
         Ok(Self { model, context, _split: split, _overrides: overrides, _pattern: pattern, _devices: devices })
     }
 
-    /// How many sequences a model's context has: the conversation, and branches of it to score texts on. A plan need not know:
-    /// in a unified cache they share cells and graphs, so that weights, cache and compute buffers are those of one. Only the
-    /// buffer of logits, on the host, has a row for each from the start: 19 MiB with 152,000 tokens in the vocabulary.
+    /// How many sequences a model's context has: the conversation, and branches of it to score texts on. In a unified cache they
+    /// share cells and graphs, and take some rows of buffers. The largest is that of logits, on the host, with a row for each
+    /// from the start: 19 MiB with 152,000 tokens in the vocabulary.
     ///
     /// One sequence where another would take memory: a sliding-window cache grows by a window for each, and a running state
     /// is whole for each.
     pub fn sequences(&self, model: &Model) -> u32 {
-        if model.is_recurrent() || model.sliding_window() > 0 {
-            return 1;
-        }
+        if model.is_recurrent() || model.sliding_window() > 0 { 1 } else { self.branches() }
+    }
+
+    /// The same where another one takes no memory to speak of.
+    pub fn branches(&self) -> u32 {
+        /// `LLAMA_MAX_SEQ`.
+        const MOST: u32 = 256;
         // llama.cpp ends the process where there are more of them than outputs, and rounds the graph's batch up to a multiple.
-        let most = self.context.n_outputs_max.min(self.context.n_ubatch);
+        let most = self.context.n_outputs_max.min(self.context.n_ubatch).min(MOST);
         (1..=most).rev().find(|count| self.context.n_ubatch.is_multiple_of(*count)).unwrap_or(1)
     }
 
