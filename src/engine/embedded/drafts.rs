@@ -12,18 +12,25 @@ use std::time::Duration;
 
 /// Tokens that must have stood together before. Three are found by chance in any source file; four seldom.
 const MATCH: usize = 4;
-/// The longest draft: with the token before it a batch of 16, which is what a processor's kernels like best, and half of the
-/// logits that are kept.
-pub const LONGEST: usize = 15;
-/// How long the first draft is.
-const FIRST: usize = 3;
-/// The loss, in tokens' time, after which there are no drafts for a while; gains count up to as much.
-const PATIENCE: f64 = 4.0;
+/// Tokens that stood together before where a text is being copied, most likely.
+const COPY: usize = 12;
+/// How long a draft is after a match: some of it will be right.
+const SHORT: usize = 3;
+/// How long a draft is in a copy: with the token before it a batch of 16, half of the logits that are kept. A processor takes
+/// five times as long for four tokens as for one, and eight times as long for sixteen (a core with AVX2, Q8_0): where short
+/// drafts cannot pay, long ones may.
+pub const LONG: usize = 15;
+/// The loss, in tokens' time, after which there are no drafts of a kind for a while; gains count up to as much.
+const PATIENCE: f64 = 8.0;
 /// For how many tokens there are none, the first time and at most.
-const PAUSE: usize = 32;
+const PAUSE: usize = 128;
 const LONGEST_PAUSE: usize = 2048;
-/// Tokens that are drawn one by one before the first draft, to know what one costs.
+/// How often in a row a draft must have taken longer than all of its tokens one by one, to be hopeless.
+const HOPELESS: u32 = 2;
+/// Tokens that are drawn one by one before a turn's first draft, to know what one costs, and after how many drafts one is again:
+/// a grammar or a deeper window makes all of them dearer.
 const MEASURED: usize = 3;
+const FRESH: usize = 16;
 /// How much the newest measurement counts.
 const NEWEST: f64 = 0.2;
 
@@ -56,6 +63,13 @@ impl Index {
         place.map_or(&[], |place| &self.text[*place..self.text.len().min(place + most)])
     }
 
+    /// Whether the last tokens stood before and many before them too: a text is being copied.
+    fn copies(&self) -> bool {
+        let place = self.last().and_then(|last| self.places.get(&last));
+        let tail = |end: usize| end.checked_sub(COPY).map(|start| &self.text[start..end]);
+        place.is_some_and(|place| tail(*place).is_some_and(|before| Some(before) == tail(self.text.len())))
+    }
+
     fn last(&self) -> Option<[Token; MATCH]> {
         self.text.last_chunk().copied()
     }
@@ -67,18 +81,34 @@ pub struct Payoff {
     /// Seconds of a token drawn by itself.
     single: f64,
     measured: usize,
-    length: usize,
+    /// Drafts since the last one.
+    since: usize,
+    short: Account,
+    long: Account,
+}
+
+/// The same for drafts of one length.
+#[derive(Clone, Debug, Default)]
+struct Account {
     /// Tokens' time that drafts have saved, less what they cost.
     balance: f64,
+    /// How many in a row could not have paid, had they been right.
+    hopeless: u32,
     /// Tokens until there are drafts again.
     pause: usize,
     pauses: u32,
 }
 
 impl Payoff {
+    /// A turn begins: what a token cost in the last one says little.
+    pub fn begin(&mut self) {
+        self.measured = 0;
+    }
+
     /// How long the next draft may be; 0 where it does not pay.
-    pub fn length(&self) -> usize {
-        if self.measured < MEASURED || self.pause > 0 { 0 } else { self.length.clamp(FIRST, LONGEST) }
+    pub fn length(&self, index: &Index) -> usize {
+        let (account, length) = if index.copies() { (&self.long, LONG) } else { (&self.short, SHORT) };
+        if self.measured < MEASURED || self.since >= FRESH || account.pause > 0 { 0 } else { length }
     }
 
     /// A token was drawn without a draft.
@@ -86,26 +116,30 @@ impl Payoff {
         let took = took.as_secs_f64();
         self.single = if self.measured == 0 { took } else { self.single + NEWEST * (took - self.single) };
         self.measured += 1;
-        self.pause = self.pause.saturating_sub(1);
+        self.since = 0;
+        for account in [&mut self.short, &mut self.long] {
+            account.pause = account.pause.saturating_sub(1);
+        }
     }
 
     /// A draft was processed, and so many tokens of it were drawn, besides the one that follows them.
     pub fn drafted(&mut self, length: usize, accepted: usize, took: Duration) {
-        let saved = (accepted + 1) as f64 - took.as_secs_f64() / self.single.max(1e-9);
-        self.balance = (self.balance + saved).min(PATIENCE);
-        self.length = if accepted == length { length * 2 } else { accepted.max(FIRST) };
-        if self.balance < -PATIENCE {
-            self.pause = (PAUSE << self.pauses.min(16)).min(LONGEST_PAUSE);
-            self.pauses += 1;
-            self.balance = 0.0;
-            self.length = FIRST;
+        let account = if length > SHORT { &mut self.long } else { &mut self.short };
+        self.since += 1;
+        let cost = took.as_secs_f64() / self.single.max(1e-9);
+        account.balance = (account.balance + (accepted + 1) as f64 - cost).min(PATIENCE);
+        account.hopeless = if cost >= (length + 1) as f64 { account.hopeless + 1 } else { 0 };
+        let hopeless = account.hopeless >= HOPELESS;
+        if hopeless || account.balance < -PATIENCE {
+            let pause = if hopeless { LONGEST_PAUSE } else { PAUSE << account.pauses.min(16) };
+            *account = Account { pause: pause.min(LONGEST_PAUSE), pauses: account.pauses + 1, ..Account::default() };
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::embedded::drafts::{FIRST, Index, LONGEST, MATCH, MEASURED, PAUSE, Payoff};
+    use crate::engine::embedded::drafts::{FRESH, Index, LONG, LONGEST_PAUSE, MATCH, MEASURED, PAUSE, Payoff, SHORT};
     use crate::engine::llama::Token;
     use proptest::prelude::*;
     use std::time::Duration;
@@ -142,45 +176,61 @@ mod tests {
     fn measured() -> Payoff {
         let mut payoff = Payoff::default();
         for _ in 0..MEASURED {
-            assert_eq!(payoff.length(), 0);
+            assert_eq!(payoff.length(&index(true)), 0);
             payoff.alone(Duration::from_millis(10));
         }
         payoff
     }
 
+    /// A text whose end stood before, alone or with much before it.
+    fn index(copies: bool) -> Index {
+        let text = "let x = some(words, that, are, copied)";
+        let index = Index::of(&tokens(&if copies { format!("{text}; {text}") } else { format!("{text}; fn x(y, copied") }));
+        assert_eq!(index.copies(), copies);
+        index
+    }
+
     #[test]
-    fn drafts_grow_while_they_are_right_and_cheap() {
+    fn what_is_copied_is_drafted_at_length() {
         let mut payoff = measured();
-        let mut lengths = Vec::new();
-        for _ in 0..4 {
-            let length = payoff.length();
-            lengths.push(length);
-            payoff.drafted(length, length, Duration::from_millis(15));
+        assert_eq!([false, true].map(|copies| payoff.length(&index(copies))), [SHORT, LONG]);
+        for _ in 0..FRESH / 2 - 1 {
+            payoff.drafted(LONG, LONG, Duration::from_millis(100));
+            payoff.drafted(SHORT, SHORT, Duration::from_millis(50));
         }
-        assert_eq!(lengths, [FIRST, 6, 12, LONGEST]);
-        payoff.drafted(LONGEST, 5, Duration::from_millis(15));
-        assert_eq!(payoff.length(), 5);
+        assert_eq!([false, true].map(|copies| payoff.length(&index(copies))), [0, LONG], "each kind by itself");
+    }
+
+    #[test]
+    fn what_cannot_pay_is_given_up_at_once() {
+        let (index, mut payoff) = (index(false), measured());
+        for _ in 0..2 {
+            assert_eq!(payoff.length(&index), SHORT);
+            payoff.drafted(SHORT, SHORT, Duration::from_millis(45));
+        }
+        for _ in 0..LONGEST_PAUSE {
+            assert_eq!(payoff.length(&index), 0);
+            payoff.alone(Duration::from_millis(10));
+        }
+        assert_eq!(payoff.length(&index), SHORT, "the machine may have been busy");
     }
 
     #[test]
     fn where_they_do_not_pay_they_stop_and_are_tried_more_and_more_seldom() {
-        let mut payoff = measured();
-        let mut tries = Vec::new();
-        for token in 0..2_000 {
-            match payoff.length() {
-                0 => payoff.alone(Duration::from_millis(10)),
-                length => {
-                    payoff.drafted(length, 0, Duration::from_millis(30));
-                    tries.push(token);
+        for copies in [false, true] {
+            let (index, mut payoff, mut tries) = (index(copies), measured(), Vec::new());
+            for token in 0..2_000 {
+                match payoff.length(&index) {
+                    0 => payoff.alone(Duration::from_millis(10)),
+                    length => {
+                        payoff.drafted(length, 0, Duration::from_millis(35));
+                        tries.push(token);
+                    }
                 }
             }
+            assert!(tries.len() < 25, "{} tries", tries.len());
+            let gaps: Vec<_> = tries.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 1).collect();
+            assert!(gaps.is_sorted() && gaps[0] > PAUSE, "{gaps:?}");
         }
-        assert!(tries.len() < 30, "{} tries", tries.len());
-        let gaps: Vec<_> = tries.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 1).collect();
-        assert!(gaps.is_sorted() && gaps[0] > PAUSE, "{gaps:?}");
-        // Right, and yet too dear.
-        let mut payoff = measured();
-        (0..8).for_each(|_| payoff.drafted(3, 3, Duration::from_millis(60)));
-        assert_eq!(payoff.length(), 0);
     }
 }

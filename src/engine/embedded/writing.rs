@@ -4,7 +4,7 @@ use crate::engine::EngineError;
 use crate::engine::bridge::{Extent, Prompt, Sampler};
 use crate::engine::call_ids::CallIds;
 use crate::engine::embedded::Embedded;
-use crate::engine::embedded::drafts::{Index, LONGEST};
+use crate::engine::embedded::drafts::{Index, LONG};
 use crate::engine::llama::{Context, Decoded, Model, Placed, Token};
 use crate::engine::repetition::Repetition;
 use crate::engine::stream::TurnText;
@@ -138,9 +138,10 @@ impl Embedded {
         sink: &mut dyn FnMut(Delta),
         cancel: &AtomicBool,
     ) -> Result<End, EngineError> {
-        let drafts = self.drafting != Drafting::Never && !self.model.is_recurrent() && self.context.outputs() > LONGEST;
+        let drafts = self.drafting != Drafting::Never && !self.model.is_recurrent() && self.context.outputs() > LONG;
         let mut index = if drafts { Index::of(&self.cache) } else { Index::default() };
         let (mut payoff, mut ahead) = (std::mem::take(&mut self.payoff), Ahead::default());
+        payoff.begin();
         let mut since = Instant::now();
         let mut processed = false;
         let end = loop {
@@ -177,8 +178,8 @@ impl Embedded {
             processed = true;
             let most = match self.drafting {
                 _ if !drafts => 0,
-                Drafting::Always => LONGEST,
-                _ => payoff.length(),
+                Drafting::Always => LONG,
+                _ => payoff.length(&index),
             };
             let room = (self.context.window() as usize).saturating_sub(self.cache.len() + 1);
             ahead = Ahead { guesses: index.follow(most.min(room)).iter().copied().collect(), ..Ahead::default() };
