@@ -12,88 +12,11 @@ use agent::protocol::message::{Call, Message};
 use agent::protocol::turn::{Delta, Reply, Sampling, Stop, ToolCard, ToolChoice, TurnRequest};
 use agent::units::Tokens;
 use serde_json::json;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use support::families::{FAMILIES, Loaded, family, load, templates};
 use support::gguf::favour::favour;
-use support::gguf::raw::Raw;
-use support::gguf::{Arch, GLM, Gguf, HARMONY, LLAMA3, MISTRAL, QWEN, Weights};
-
-/// A family's template, its special tokens, and the token that ends its turns.
-struct Family {
-    template: &'static str,
-    special: &'static [&'static str],
-    eos: &'static str,
-}
-
-/// Special tokens of DeepSeek V3 and later.
-const DEEPSEEK: &[&str] = &[
-    "<｜begin▁of▁sentence｜>",
-    "<｜end▁of▁sentence｜>",
-    "<｜User｜>",
-    "<｜Assistant｜>",
-    "<｜tool▁calls▁begin｜>",
-    "<｜tool▁call▁begin｜>",
-    "<｜tool▁sep｜>",
-    "<｜tool▁call▁end｜>",
-    "<｜tool▁calls▁end｜>",
-    "<｜tool▁output▁begin｜>",
-    "<｜tool▁output▁end｜>",
-    "<think>",
-    "</think>",
-];
-
-const FAMILIES: [Family; 8] = [
-    Family { template: "Qwen-Qwen2.5-7B-Instruct", special: QWEN, eos: "<|im_end|>" },
-    Family { template: "Qwen3-Coder", special: QWEN, eos: "<|im_end|>" },
-    Family { template: "Qwen3.5-4B", special: QWEN, eos: "<|im_end|>" },
-    Family { template: "meta-llama-Llama-3.1-8B-Instruct", special: LLAMA3, eos: "<|eot_id|>" },
-    Family { template: "unsloth-mistral-Devstral-Small-2507", special: MISTRAL, eos: "</s>" },
-    Family { template: "GLM-4.6", special: GLM, eos: "<|user|>" },
-    Family { template: "openai-gpt-oss-120b", special: HARMONY, eos: "<|return|>" },
-    Family { template: "deepseek-ai-DeepSeek-V3.1", special: DEEPSEEK, eos: "<｜end▁of▁sentence｜>" },
-];
-
-/// The shared folder with real templates. A test without it says so and passes.
-fn templates() -> Option<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/chat-templates");
-    if !folder.is_dir() {
-        eprintln!("SKIPPED: no chat templates at {}", folder.display());
-        return None;
-    }
-    Some(folder)
-}
-
-struct Loaded {
-    engine: Embedded,
-    _folder: tempfile::TempDir,
-}
-
-fn load(raw: &Raw, change: impl FnOnce(&mut LoadOptions)) -> Loaded {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.gguf");
-    std::fs::write(&path, raw.bytes()).unwrap();
-    let mut options = LoadOptions::of(&path);
-    options.threads = Some(1);
-    options.n_ctx = Some(8192);
-    change(&mut options);
-    let engine = Embedded::load(&options, &mut |_| {}).unwrap();
-    Loaded { engine, _folder: folder }
-}
-
-fn family(family: &Family, folder: &std::path::Path) -> Loaded {
-    let template = std::fs::read_to_string(folder.join(format!("{}.jinja", family.template))).unwrap();
-    let gguf = Gguf::llama().layers(1).embd(64).weights(Weights::F32).context(16_384).template(&template);
-    // The ends of XML values as one token each: chance would not spell them out.
-    let values = ["\n</parameter>\n", "</arg_value>\n"];
-    // GLM's value end alone would appear inside values, where nothing can tell it from an end.
-    let special: Vec<_> = family.special.iter().copied().filter(|s| *s != "</arg_value>").chain(values).collect();
-    let mut raw = gguf.special(&special).eos(family.eos).seed(7).raw();
-    let begins = ["<tool_call>", "[TOOL_CALLS]", "<｜tool▁calls▁begin｜>"].map(|p| (p, 0.25));
-    let ends = ["{", "\"", "}", "Ċ", values[0], values[1], "</tool_call>", family.eos, "<|call|>"].map(|p| (p, 0.4));
-    favour(&mut raw, &[begins.as_slice(), &ends].concat(), 64);
-    load(&raw, |_| {})
-}
+use support::gguf::{Arch, Gguf, QWEN, Weights};
 
 fn tools() -> Vec<ToolCard> {
     let parameters = json!({"type": "object", "properties": {
@@ -113,6 +36,7 @@ fn request(messages: Vec<Message>, seed: u32) -> TurnRequest {
         thinking_budget: Some(Tokens(8)),
         thinking: false,
         choice: ToolChoice::Required,
+        grounds: Vec::new(),
     }
 }
 
@@ -196,6 +120,7 @@ fn words(text: String) -> TurnRequest {
     TurnRequest {
         tools: Vec::new(),
         choice: ToolChoice::Auto,
+        grounds: Vec::new(),
         max_tokens: Tokens(24),
         ..request(vec![Message::User { text }], 1)
     }
@@ -343,6 +268,7 @@ fn a_past_that_outgrew_the_window_is_rendered_anew_without_its_thoughts() {
         thinking_budget: Some(Tokens(500)),
         tools: Vec::new(),
         choice: ToolChoice::Auto,
+        grounds: Vec::new(),
         max_tokens: Tokens(530),
         ..request(messages, 2)
     };
@@ -377,6 +303,7 @@ fn a_thought_over_its_budget_is_ended_and_the_answer_begins() {
             let auto = TurnRequest {
                 thinking: true,
                 choice: ToolChoice::Auto,
+                grounds: Vec::new(),
                 thinking_budget: Some(budget),
                 ..request(opening(), seed)
             };

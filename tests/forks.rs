@@ -41,6 +41,7 @@ fn request(text: &str, sampling: Sampling) -> TurnRequest {
         thinking_budget: None,
         thinking: false,
         choice: ToolChoice::Auto,
+        grounds: Vec::new(),
     }
 }
 

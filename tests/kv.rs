@@ -76,6 +76,7 @@ fn request(messages: &[Message], seed: u32) -> TurnRequest {
         thinking_budget: Some(Tokens(12)),
         thinking: true,
         choice: ToolChoice::Auto,
+        grounds: Vec::new(),
     }
 }
 

@@ -45,6 +45,7 @@ fn request(messages: Vec<Message>, tools: Vec<ToolCard>, seed: u32) -> TurnReque
         thinking_budget: None,
         thinking: false,
         choice: ToolChoice::Required,
+        grounds: Vec::new(),
     }
 }
 

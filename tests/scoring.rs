@@ -85,6 +85,7 @@ fn turn_of(request: &ScoreRequest) -> TurnRequest {
         thinking_budget: None,
         thinking: false,
         choice: ToolChoice::Auto,
+        grounds: Vec::new(),
     }
 }
 

@@ -48,13 +48,15 @@ struct Job<'a> {
     /// Stops everything: the person's cancel, or the limit of time.
     halt: &'a CancellationToken,
     reads: Reads,
+    /// Whether the engine holds calls to what they may name.
+    held: bool,
 }
 
 impl<T: Tools> Driver<'_, T> {
     /// Performs a task to its end.
     pub async fn work(mut self, task: Task) -> Report {
         let halt = self.cancel.child_token();
-        let job = Job { task: &task, started: Instant::now(), halt: &halt, reads: Reads::default() };
+        let job = Job { task: &task, started: Instant::now(), halt: &halt, reads: Reads::default(), held: false };
         let mut work = pin!(self.perform(job));
         let Some(time) = task.limits.time else { return work.await };
         tokio::select! {
@@ -68,7 +70,7 @@ impl<T: Tools> Driver<'_, T> {
     }
 
     async fn perform(&mut self, mut job: Job<'_>) -> Report {
-        let mut run = self.start(&job).await;
+        let mut run = self.start(&mut job).await;
         loop {
             run.on_tick(job.started.elapsed());
             let step = run.step();
@@ -98,7 +100,7 @@ impl<T: Tools> Driver<'_, T> {
     }
 
     /// Makes the engine ready, and begins with what it is.
-    async fn start(&mut self, job: &Job<'_>) -> Run {
+    async fn start(&mut self, job: &mut Job<'_>) -> Run {
         let sink = &mut *self.sink;
         let ready = ended(job.halt, GRACE, self.engine.ready(&mut |delta| sink(&Event::Delta(delta)), job.halt)).await;
         let window = match &ready {
@@ -107,7 +109,11 @@ impl<T: Tools> Driver<'_, T> {
         };
         let front = if window.is_some() { self.front(job).await } else { None };
         let Task { opening, generation, limits, mode, .. } = job.task;
-        let (opening, cards) = (opening.clone(), self.tools.cards(*mode));
+        let (opening, mut cards) = (opening.clone(), self.tools.cards(*mode));
+        job.held = job.task.grounds.is_none() && matches!(&ready, Some(Ok(info)) if info.grounds);
+        if job.held {
+            cards = grounded::held(cards);
+        }
         let mut run = Run::new(Start { opening, cards, generation: *generation, limits: *limits, window, front });
         match ready {
             Some(Err(error)) if !job.halt.is_cancelled() => run.on_engine_error(&error),
@@ -141,7 +147,14 @@ impl<T: Tools> Driver<'_, T> {
         let sink = &mut *self.sink;
         let mut sink = |delta| sink(&Event::Delta(delta));
         let known = job.known(&request.messages);
-        let request = &*held_to(request, known.as_ref());
+        let request = &*match &known {
+            Some(known) => held_to(request, known),
+            None if job.held => {
+                let grounds = grounded::grounds(&job.task.root, &job.reads, &request.messages);
+                Cow::Owned(TurnRequest { grounds, ..request.clone() })
+            }
+            None => Cow::Borrowed(request),
+        };
         let reply = ended(job.halt, GRACE, self.engine.turn(request, &mut sink, job.halt)).await;
         run.on_tick(job.started.elapsed());
         match reply {
@@ -351,10 +364,8 @@ fn file_lines(cut: &Cut) -> Option<(usize, usize)> {
 }
 
 /// The request with its tools held to what is known: their schemas become the grammar of the turn.
-fn held_to<'a>(request: &'a TurnRequest, known: Option<&Known>) -> Cow<'a, TurnRequest> {
-    known.map_or(Cow::Borrowed(request), |known| {
-        Cow::Owned(TurnRequest { tools: grounded::narrow(&request.tools, known), ..request.clone() })
-    })
+fn held_to<'a>(request: &TurnRequest, known: &Known) -> Cow<'a, TurnRequest> {
+    Cow::Owned(TurnRequest { tools: grounded::narrow(&request.tools, known), ..request.clone() })
 }
 
 async fn shorten(

@@ -385,6 +385,7 @@ impl Run {
             thinking_budget,
             thinking: thinking && !self.hush,
             choice: ToolChoice::Auto,
+            grounds: Vec::new(),
         }
     }
 

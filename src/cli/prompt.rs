@@ -195,6 +195,7 @@ impl Front {
             thinking_budget: generation.thinking_budget,
             thinking: generation.thinking,
             choice: ToolChoice::Auto,
+            grounds: Vec::new(),
         }
     }
 }

@@ -255,5 +255,6 @@ fn request(text: String, tools: &[ToolCard], choice: ToolChoice, extent: Extent,
         thinking_budget: None,
         thinking: false,
         choice,
+        grounds: Vec::new(),
     }
 }

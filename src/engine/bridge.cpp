@@ -269,12 +269,16 @@ agent_sampler * agent_sampler_open(const llama_model * model, const agent_prompt
 
 void agent_sampler_close(agent_sampler * sampler) { delete sampler; }
 
-// Draws and accepts the next token from the logits at `index`; -1 on an error.
-llama_token agent_sampler_next(agent_sampler * sampler, llama_context * context, int index, char ** error) {
-    return guarded<llama_token>(error, -1, [&]() {
-        const llama_token token = common_sampler_sample(sampler->sampler.get(), context, index);
+// Draws a token from the logits at `index`; -1 on an error. Until it is accepted, another may be drawn in its place.
+llama_token agent_sampler_draw(agent_sampler * sampler, llama_context * context, int index, char ** error) {
+    return guarded<llama_token>(error, -1, [&]() { return common_sampler_sample(sampler->sampler.get(), context, index); });
+}
+
+// Takes a drawn token; false on an error.
+bool agent_sampler_accept(agent_sampler * sampler, llama_token token, char ** error) {
+    return guarded(error, false, [&]() {
         common_sampler_accept(sampler->sampler.get(), token, true);
-        return token;
+        return true;
     });
 }
 

@@ -4,6 +4,7 @@
 
 pub mod imaginary;
 
+use crate::engine::grounding::script::Script;
 use crate::engine::habit::Habit;
 use crate::engine::llama::{Context, Model, Token};
 use crate::engine::memory::Trial;
@@ -47,12 +48,13 @@ unsafe extern "C" {
         error: *mut *mut c_char,
     ) -> *mut RawSampler;
     fn agent_sampler_close(sampler: *mut RawSampler);
-    fn agent_sampler_next(
+    fn agent_sampler_draw(
         sampler: *mut RawSampler,
         context: *mut sys::llama_context,
         index: c_int,
         error: *mut *mut c_char,
     ) -> sys::llama_token;
+    fn agent_sampler_accept(sampler: *mut RawSampler, token: sys::llama_token, error: *mut *mut c_char) -> bool;
     fn agent_sampler_preserves(sampler: *const RawSampler, token: sys::llama_token) -> bool;
     fn agent_memory_trial(
         path: *const c_char,
@@ -107,6 +109,8 @@ pub struct Chat {
     raw: NonNull<RawChat>,
     /// What the template leaves to us.
     habit: Habit,
+    /// How it writes the texts of a call, if that is known.
+    script: Option<Script>,
 }
 
 // SAFETY: the object is plain data without thread affinity, and is never used from two threads at once.
@@ -119,7 +123,7 @@ impl Chat {
         let raw = checked(|error| unsafe { agent_chat_open(model.as_ptr(), null(), error) })?;
         Ok(match model.profile() {
             // It knows its tools by heart, and none of the words that would describe them.
-            Profile::Micro => Self { raw, habit: Habit::Native },
+            Profile::Micro => Self { raw, habit: Habit::Native, script: None },
             Profile::Full => Self::probed(raw),
         })
     }
@@ -132,12 +136,20 @@ impl Chat {
     }
 
     fn probed(raw: NonNull<RawChat>) -> Self {
-        let mut chat = Self { raw, habit: Habit::Native };
-        chat.habit = Habit::of(|messages, tools| {
-            let probe = RenderRequest { messages, tools, thinking: false, choice: ToolChoice::Auto };
-            chat.render(&probe).ok().map(|prompt| prompt.text)
-        });
+        let mut chat = Self { raw, habit: Habit::Native, script: None };
+        chat.habit = Habit::of(|messages, tools| chat.probe(messages, tools));
+        chat.script = Script::of(|messages, tools| chat.probe(messages, tools));
         chat
+    }
+
+    fn probe(&self, messages: &[Message], tools: &[ToolCard]) -> Option<String> {
+        let probe = RenderRequest { messages, tools, thinking: false, choice: ToolChoice::Auto };
+        self.render(&probe).ok().map(|prompt| prompt.text)
+    }
+
+    /// How the texts of a call are written. `None`: nobody can tell.
+    pub fn script(&self) -> Option<&Script> {
+        self.script.as_ref()
     }
 
     pub fn has_thinking_switch(&self) -> bool {
@@ -313,8 +325,9 @@ impl Sampler {
             .map(Self)
     }
 
-    /// Draws the next token from the logits of the last batch's token at `row`, or of its last one.
-    pub fn next(&mut self, context: &mut Context, row: Option<usize>) -> Result<Token, BridgeError> {
+    /// Draws a token from the logits of the last batch's token at `row`, or of its last one. Until it is accepted another may
+    /// be drawn in its place.
+    pub fn draw(&mut self, context: &mut Context, row: Option<usize>) -> Result<Token, BridgeError> {
         // libcommon ends the process where there are none.
         if context.logits(row).is_none() {
             return Err(BridgeError("llama.cpp kept no logits".into()));
@@ -322,8 +335,16 @@ impl Sampler {
         let mut error = null_mut();
         let row = row.map_or(-1, |row| c_int::try_from(row).unwrap_or(c_int::MAX));
         // SAFETY: both handles are live; the context holds logits of its last decode, and knows which rows it has.
-        let token = unsafe { agent_sampler_next(self.0.as_ptr(), context.as_ptr(), row, &mut error) };
+        let token = unsafe { agent_sampler_draw(self.0.as_ptr(), context.as_ptr(), row, &mut error) };
         if token < 0 { Err(BridgeError(take(error))) } else { Ok(Token(token)) }
+    }
+
+    /// Takes a token that was drawn: what comes next follows it.
+    pub fn accept(&mut self, token: Token) -> Result<(), BridgeError> {
+        let mut error = null_mut();
+        // SAFETY: the handle is live.
+        let accepted = unsafe { agent_sampler_accept(self.0.as_ptr(), token.0, &mut error) };
+        if accepted { Ok(()) } else { Err(BridgeError(take(error))) }
     }
 
     /// Whether a special token belongs to the call syntax, and so is part of the text.

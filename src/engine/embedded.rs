@@ -10,7 +10,7 @@ mod probe;
 mod scoring;
 mod writing;
 
-pub use crate::engine::embedded::writing::Drafting;
+pub use crate::engine::embedded::writing::{Drafting, Holding};
 
 use crate::engine::EngineError;
 use crate::engine::backend::{Backend, LoadOptions, one_by_one};
@@ -19,7 +19,7 @@ use crate::engine::embedded::checkpoints::Checkpoints;
 use crate::engine::embedded::drafts::Payoff;
 use crate::engine::embedded::elastic::Elastic;
 use crate::engine::embedded::prefill::{FIRST_PIECE, Wanted};
-use crate::engine::embedded::writing::Pen;
+use crate::engine::embedded::writing::{Pen, Toll};
 use crate::engine::llama::{self, Context, Machine, Model, Part, Special, Token};
 use crate::engine::splice::Past;
 use crate::engine::states::Shelf;
@@ -62,6 +62,8 @@ pub struct Embedded {
     drafting: Drafting,
     payoff: Payoff,
     drafted: (u64, u64),
+    holding: Holding,
+    toll: Toll,
     elastic: Elastic,
     /// What the next turn begins by saying.
     told: Vec<String>,
@@ -89,6 +91,7 @@ impl Embedded {
             exact: true,
             thinks: chat.has_thinking_switch(),
             profile: model.profile(),
+            grounds: chat.script().is_some(),
         };
         let abortable = !model.is_recurrent() && llama::devices().iter().all(|device| device.kind == "cpu");
         let slides = model.sliding_window() > 0 && options.swa_full != Some(true);
@@ -108,10 +111,17 @@ impl Embedded {
             drafting: Drafting::default(),
             payoff: Payoff::default(),
             drafted: (0, 0),
+            holding: Holding::default(),
+            toll: Toll::default(),
             elastic: Elastic::new(options),
             told: Vec::new(),
             machine,
         })
+    }
+
+    /// Says whether to hold calls. Without a word it does while that is cheap.
+    pub fn set_holding(&mut self, holding: Holding) {
+        self.holding = holding;
     }
 
     /// Tokens in the model's vocabulary.
@@ -191,7 +201,9 @@ impl Embedded {
             self.pasts.remove(0);
         }
         let reply = Message::Assistant { text, thinking, calls };
-        self.pasts.push(Past { tokens, end, request: request.clone(), reply, earlier });
+        // What the turn was held to is not what it was asked.
+        let request = TurnRequest { grounds: Vec::new(), ..request.clone() };
+        self.pasts.push(Past { tokens, end, request, reply, earlier });
     }
 }
 
@@ -217,9 +229,12 @@ impl Backend for Embedded {
         }
         let limit = (request.max_tokens.0 as usize).min(self.context.window() as usize - wanted.tokens.len());
         let start = Instant::now();
-        let mut pen = Pen::new(prompt, sampler, limit);
+        let held = self.holding == Holding::Always || !self.toll.is_dear();
+        let script = self.chat.script().filter(|_| held);
+        let mut pen = Pen::new(prompt, sampler, limit).held_to(&request.grounds, script);
         let end = self.write(&mut pen, sink, cancel)?;
         usage.decode_ms = start.elapsed().as_secs_f64() * 1e3;
+        self.toll.add(&pen, start.elapsed());
         let (reply, written) = pen.finish(end, request, usage, sink);
         self.remember(wanted, written, end.token, request, &reply);
         Ok(reply)

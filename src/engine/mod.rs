@@ -16,6 +16,7 @@ pub mod dialect;
 pub mod embedded;
 pub mod endpoint;
 pub mod estimate;
+pub mod grounding;
 #[cfg(feature = "llama")]
 mod habit;
 #[cfg(feature = "llama")]

@@ -245,8 +245,14 @@ fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
 
 impl Engine for Replay {
     fn ready<'a>(&'a mut self, _sink: Sink<'a>, _cancel: &'a CancellationToken) -> Answer<'a, EngineInfo> {
-        let info =
-            EngineInfo { model: "replay".into(), window: self.head.window, exact: false, thinks: false, profile: Profile::Full };
+        let info = EngineInfo {
+            model: "replay".into(),
+            window: self.head.window,
+            exact: false,
+            thinks: false,
+            profile: Profile::Full,
+            grounds: false,
+        };
         Box::pin(async { Ok(info) })
     }
 

@@ -146,6 +146,7 @@ mod tests {
             thinking_budget: None,
             thinking: false,
             choice: ToolChoice::Auto,
+            grounds: Vec::new(),
         }
     }
 

@@ -29,6 +29,7 @@ impl Tokenizer {
             exact: true,
             thinks: chat.has_thinking_switch(),
             profile: model.profile(),
+            grounds: chat.script().is_some(),
         };
         Ok(Self { model, chat, info })
     }

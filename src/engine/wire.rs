@@ -179,6 +179,7 @@ mod tests {
             thinking_budget: None,
             thinking: true,
             choice: ToolChoice::Auto,
+            grounds: Vec::new(),
         }));
         travels(Request::Stop);
         travels(Response::Delta(Delta::Load { fraction: 0.25 }));

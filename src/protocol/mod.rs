@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod exit;
+pub mod grounds;
 pub mod message;
 pub mod tool;
 pub mod turn;

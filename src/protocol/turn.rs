@@ -1,5 +1,6 @@
 //! What is asked of an engine for one turn, and what comes back.
 
+use crate::protocol::grounds::Ground;
 use crate::protocol::message::{Call, Message};
 use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct TurnRequest {
     pub thinking: bool,
     #[serde(default)]
     pub choice: ToolChoice,
+    /// What the arguments of calls may be, for engines that can hold them to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grounds: Vec<Ground>,
 }
 
 /// Whether the turn may be text, or must be a call.
@@ -136,6 +140,9 @@ pub struct EngineInfo {
     pub thinks: bool,
     #[serde(default)]
     pub profile: Profile,
+    /// Whether it holds calls to what they may name ([`TurnRequest::grounds`]).
+    #[serde(default)]
+    pub grounds: bool,
 }
 
 /// Which words and tools a model is given.

@@ -1,17 +1,19 @@
-//! What calls may name, by the state of the session: paths that exist, lines that were shown, commands that were given.
+//! What calls may name, by the state of the session: paths that exist, texts that were shown, commands that were given.
 //!
-//! Schemas that list them as `enum`s become a grammar under which a call cannot miss. [`look`] gathers, [`narrow`] is pure; that a
-//! replacement differs from what it replaces no grammar can say, so that stays the edit's own check.
+//! [`grounds`] says it to engines that hold each argument to it while it is written. The bundled model is held by schemas that
+//! list as `enum`s what it was trained to copy: [`look`] gathers that, [`narrow`] is pure.
 
 use crate::edit::place::{self, Edit, How};
 use crate::path::Root;
+use crate::protocol::grounds::{Ground, MayBe, Shown};
 use crate::protocol::message::Message;
 use crate::protocol::tool::ToolFailure;
 use crate::protocol::turn::ToolCard;
 use crate::repo::walk;
 use crate::tools::{CheckedCall, Reads, failure, seen};
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 
 /// Files that are looked at for their names.
 const WALKED: usize = 2_000;
@@ -37,7 +39,7 @@ pub struct Known {
 
 /// Gathers what a conversation may name. Cost: a walk of the project, and a few readings of the files that were read.
 pub fn look(root: &Root, reads: &Reads, messages: &[Message], commands: &[String]) -> Known {
-    let shown = shown(messages);
+    let shown = Memory::of(messages);
     let mut room = LINES;
     let mut lines = Vec::new();
     for (path, seen) in &reads.0 {
@@ -51,6 +53,75 @@ pub fn look(root: &Root, reads: &Reads, messages: &[Message], commands: &[String
         }
     }
     Known { paths: paths(root, messages), lines, commands: commands.to_vec() }
+}
+
+/// What of a held tool's arguments is written. The rest makes up for misses that there are not.
+const HELD: (&str, [&str; 3]) = ("edit", ["path", "search", "replace"]);
+
+/// Leaves out of the cards what makes up for misses, for a model whose calls are held to [`grounds`].
+pub fn held(mut cards: Vec<ToolCard>) -> Vec<ToolCard> {
+    let (name, arguments) = HELD;
+    for card in cards.iter_mut().filter(|card| card.name == name) {
+        if let Some(properties) = card.parameters["properties"].as_object_mut() {
+            properties.retain(|property, _| arguments.contains(&property.as_str()));
+        }
+        card.parameters["required"] = json!(arguments);
+    }
+    cards
+}
+
+/// What calls may name now. An edit names a file that was read as it is now, and copies from what was shown of it a piece that
+/// stands there once; a reading names what exists. Cost: a walk of the project, and a reading of the files that were read.
+pub fn grounds(root: &Root, reads: &Reads, messages: &[Message]) -> Vec<Ground> {
+    let ground = |tool: &str, argument: &str, may_be| Ground { tool: tool.into(), argument: argument.into(), may_be };
+    let (known, mut grounds) = (Memory::of(messages), Vec::new());
+    let current = reads.0.iter().filter_map(|(path, seen)| {
+        let text = root.resolve(path).ok().and_then(|(_, full)| std::fs::read_to_string(full).ok())?;
+        (text.len() <= LARGEST && seen::hash(&text) == seen.hash).then(|| {
+            let text = text.replace("\r\n", "\n");
+            let parts = if seen.whole { std::iter::once(0..text.len()).collect() } else { known.parts(&text) };
+            Shown { name: path.clone(), text, parts }
+        })
+    });
+    let texts: Vec<Shown> = current.filter(|shown| !shown.parts.is_empty()).collect();
+    if !texts.is_empty() {
+        let names = texts.iter().map(|shown| shown.name.clone()).collect();
+        grounds.push(ground("edit", "path", MayBe::OneOf(names)));
+        grounds.push(ground("edit", "search", MayBe::PieceOf { argument: "path".into(), texts }));
+        grounds.push(ground("edit", "replace", MayBe::Unlike("search".into())));
+    }
+    if let Some(readable) = readable(root, messages) {
+        grounds.push(ground("read", "path", MayBe::OneOf(readable)));
+    }
+    grounds
+}
+
+/// All files and directories, and what was spoken of and exists though no walk finds it. `None` in a project with more files
+/// than are looked at.
+fn readable(root: &Root, messages: &[Message]) -> Option<Vec<String>> {
+    let mut found: BTreeSet<String> = BTreeSet::from([".".to_owned()]);
+    for (walked, file) in walk::files(root, root.as_path()).enumerate() {
+        if walked == WALKED {
+            return None;
+        }
+        let path = file.path.as_str();
+        found.extend(path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
+        found.insert(path.to_owned());
+    }
+    let words = messages.iter().flat_map(|message| said(message).split(|c: char| c.is_whitespace() || "`'\"()<>,;".contains(c)));
+    let spoken: BTreeSet<&str> = words
+        .map(|word| word.trim_end_matches(['.', ':']))
+        .filter(|word| word.contains(['.', '/']) && word.len() <= LONGEST && !found.contains(*word))
+        .collect();
+    let hidden = spoken.into_iter().filter(|word| root.resolve(word).is_ok_and(|(_, full)| full.exists())).map(str::to_owned);
+    found.extend(hidden.collect::<Vec<_>>());
+    Some(found.into_iter().collect())
+}
+
+fn said(message: &Message) -> &str {
+    match message {
+        Message::System { text } | Message::User { text } | Message::Tool { text, .. } | Message::Assistant { text, .. } => text,
+    }
 }
 
 /// Gives the shortest search that finds line `number` (from 1) and nothing else: the line without its indentation, else with it,
@@ -111,54 +182,67 @@ fn edits(parameters: &Value, files: &[(String, Vec<String>)]) -> Option<Value> {
 
 /// The lines that the model has seen.
 #[derive(Default)]
-struct Shown {
+struct Memory {
     /// In answers, as they stand or behind a number.
     answers: HashSet<String>,
     /// In its own edits, without the indentation, which it need not write.
     own: HashSet<String>,
 }
 
-impl Shown {
+impl Memory {
     fn knows(&self, line: &str) -> bool {
         self.answers.contains(line.trim_end()) || self.own.contains(line.trim())
     }
-}
 
-fn shown(messages: &[Message]) -> Shown {
-    let mut shown = Shown::default();
-    for message in messages {
-        match message {
-            Message::Tool { text, .. } => {
-                for line in text.lines() {
-                    shown.answers.insert(line.trim_end().to_owned());
-                    let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
-                    let numbered = rest.strip_prefix(": ").or_else(|| rest.strip_prefix("- "));
-                    shown.answers.extend(numbered.map(|line| line.trim_end().to_owned()));
+    /// The stretches of a text whose lines were shown, in bytes. Blank lines join what stands around them.
+    fn parts(&self, text: &str) -> Vec<Range<usize>> {
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        let (mut at, mut blank) = (0, true);
+        for line in text.split_inclusive('\n') {
+            let end = at + line.len();
+            if !line.trim().is_empty() && self.knows(line) {
+                match parts.last_mut().filter(|last| last.end == at || blank) {
+                    Some(last) => last.end = end,
+                    None => parts.push(at..end),
                 }
+                blank = true;
+            } else {
+                blank &= line.trim().is_empty() && !parts.is_empty();
             }
-            Message::Assistant { calls, .. } => {
-                for call in calls.iter().filter(|call| call.name == "edit") {
-                    let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
-                    let replaced = arguments["replace"].as_str().unwrap_or_default();
-                    shown.own.extend(replaced.lines().map(|line| line.trim().to_owned()));
-                }
-            }
-            Message::System { .. } | Message::User { .. } => {}
+            at = end;
         }
+        parts
     }
-    shown
+
+    fn of(messages: &[Message]) -> Self {
+        let mut shown = Self::default();
+        for message in messages {
+            match message {
+                Message::Tool { text, .. } => {
+                    for line in text.lines() {
+                        shown.answers.insert(line.trim_end().to_owned());
+                        let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
+                        let numbered = rest.strip_prefix(": ").or_else(|| rest.strip_prefix("- "));
+                        shown.answers.extend(numbered.map(|line| line.trim_end().to_owned()));
+                    }
+                }
+                Message::Assistant { calls, .. } => {
+                    for call in calls.iter().filter(|call| call.name == "edit") {
+                        let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
+                        let replaced = arguments["replace"].as_str().unwrap_or_default();
+                        shown.own.extend(replaced.lines().map(|line| line.trim().to_owned()));
+                    }
+                }
+                Message::System { .. } | Message::User { .. } => {}
+            }
+        }
+        shown
+    }
 }
 
 /// The project's files, those first whose names were said.
 fn paths(root: &Root, messages: &[Message]) -> Vec<String> {
-    let said: Vec<&str> = messages
-        .iter()
-        .map(|message| match message {
-            Message::System { text } | Message::User { text } | Message::Tool { text, .. } | Message::Assistant { text, .. } => {
-                text.as_str()
-            }
-        })
-        .collect();
+    let said: Vec<&str> = messages.iter().map(said).collect();
     let is_said = |name: &str| said.iter().any(|text| text.contains(name));
     let all = walk::files(root, root.as_path()).take(WALKED).map(|found| found.path);
     let (mut first, rest): (Vec<_>, Vec<_>) = all.partition(|path| is_said(path.name()));

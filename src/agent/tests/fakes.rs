@@ -88,7 +88,14 @@ struct Script {
 
 impl Engine for Script {
     fn ready<'a>(&'a mut self, _: Sink<'a>, _: &'a CancellationToken) -> Answer<'a, EngineInfo> {
-        let info = EngineInfo { model: "script".into(), window: self.window, exact: true, thinks: true, profile: Profile::Full };
+        let info = EngineInfo {
+            model: "script".into(),
+            window: self.window,
+            exact: true,
+            thinks: true,
+            profile: Profile::Full,
+            grounds: false,
+        };
         Box::pin(async { Ok(info) })
     }
 

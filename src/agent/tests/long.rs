@@ -196,9 +196,9 @@ impl Model {
 impl Engine for Model {
     fn ready<'a>(&'a mut self, _: Sink<'a>, _: &'a CancellationToken) -> Answer<'a, EngineInfo> {
         let window = Some(Tokens(self.window));
-        Box::pin(
-            async move { Ok(EngineInfo { model: "long".into(), window, exact: true, thinks: true, profile: Profile::Full }) },
-        )
+        Box::pin(async move {
+            Ok(EngineInfo { model: "long".into(), window, exact: true, thinks: true, profile: Profile::Full, grounds: false })
+        })
     }
 
     fn turn<'a>(&'a mut self, request: &'a TurnRequest, _: Sink<'a>, _: &'a CancellationToken) -> Answer<'a, Reply> {

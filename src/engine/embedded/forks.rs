@@ -57,7 +57,7 @@ impl Embedded {
             let sampler = Sampler::open(&self.model, &prompt, request.sampling, request.thinking_budget)
                 .map_err(|e| EngineError::Template { reason: e.to_string() })?;
             let limit = (request.max_tokens.0 as usize).min(window - wanted.tokens.len());
-            let pen = Pen::new(prompt, sampler, limit);
+            let pen = Pen::new(prompt, sampler, limit).held_to(&request.grounds, self.chat.script());
             let usage = Usage { prompt: Tokens(wanted.tokens.len() as u32), ..Usage::default() };
             lanes.push(Lane { request, pen, prompt: wanted.tokens, turns: wanted.turns, usage, row: None, end: None });
         }

@@ -126,6 +126,7 @@ fn opened(request: &ScoreRequest) -> TurnRequest {
         thinking_budget: None,
         thinking: false,
         choice: ToolChoice::Auto,
+        grounds: Vec::new(),
     }
 }
 

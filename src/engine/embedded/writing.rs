@@ -1,18 +1,21 @@
 //! The model's turn, token by token: what it is written with, and the loop that draws and processes.
 
 use crate::engine::EngineError;
-use crate::engine::bridge::{Extent, Prompt, Sampler};
+use crate::engine::bridge::{BridgeError, Extent, Prompt, Sampler};
 use crate::engine::call_ids::CallIds;
 use crate::engine::embedded::Embedded;
 use crate::engine::embedded::drafts::{Index, LONG};
+use crate::engine::grounding::Hold;
+use crate::engine::grounding::script::Script;
 use crate::engine::llama::{Context, Decoded, Model, Placed, Token};
 use crate::engine::repetition::Repetition;
 use crate::engine::stream::TurnText;
+use crate::protocol::grounds::Ground;
 use crate::protocol::turn::{Delta, Reply, Stop, TurnRequest, Usage};
 use crate::units::Tokens;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Whether the engine drafts tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +28,38 @@ pub enum Drafting {
     Never,
 }
 
+/// Whether calls are held to what they may name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Holding {
+    /// While it takes little time beside the writing.
+    #[default]
+    WhereCheap,
+    Always,
+}
+
+/// What holding costs more than this part of the writing's time for, it is not worth.
+const DEAR: f64 = 0.05;
+/// Time spent on holding after which that is judged.
+const JUDGED: Duration = Duration::from_secs(1);
+
+/// How much time holding took, and how much writing altogether.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::engine::embedded) struct Toll {
+    holding: Duration,
+    writing: Duration,
+}
+
+impl Toll {
+    pub fn is_dear(&self) -> bool {
+        self.holding > JUDGED && self.holding > self.writing.mul_f64(DEAR)
+    }
+
+    pub fn add(&mut self, pen: &Pen, writing: Duration) {
+        self.holding += pen.holding;
+        self.writing += writing;
+    }
+}
+
 /// One turn as it is written.
 pub(in crate::engine::embedded) struct Pen {
     prompt: Prompt,
@@ -34,7 +69,16 @@ pub(in crate::engine::embedded) struct Pen {
     repetition: Repetition,
     pub tokens: Vec<Token>,
     piece: Vec<u8>,
+    /// `None` where calls may say what they like.
+    hold: Option<Hold>,
+    /// Time that this took.
+    holding: Duration,
 }
+
+/// How often another token is drawn in place of one that would go astray, before it is reckoned which ones do not.
+const REDRAWN: usize = 3;
+/// How often altogether. Whoever is still astray then is let go: a grammar and a hold that have nothing in common must not hang.
+const MOST_REDRAWN: usize = 32;
 
 /// What came of drawing a token.
 pub(in crate::engine::embedded) enum Stroke {
@@ -60,7 +104,23 @@ impl End {
 impl Pen {
     pub fn new(prompt: Prompt, sampler: Sampler, limit: usize) -> Self {
         let (text, repetition) = (TurnText::new(), Repetition::default());
-        Self { prompt, sampler, limit, text, repetition, tokens: Vec::new(), piece: Vec::new() }
+        Self {
+            prompt,
+            sampler,
+            limit,
+            text,
+            repetition,
+            tokens: Vec::new(),
+            piece: Vec::new(),
+            hold: None,
+            holding: Duration::ZERO,
+        }
+    }
+
+    /// Holds calls to what they may name.
+    pub fn held_to(self, grounds: &[Ground], script: Option<&Script>) -> Self {
+        let hold = script.filter(|_| !grounds.is_empty()).map(|script| Hold::new(grounds, script));
+        Self { hold, ..self }
     }
 
     /// Draws the next token from a row of the last batch's logits.
@@ -70,13 +130,11 @@ impl Pen {
         }
         // The grammar has come to a dead end (bytes that are no character, say): the turn is cut there, and what of it is not
         // whole will not be run.
-        let Ok(token) = self.sampler.next(context, row) else { return Stroke::Over(End::with(Stop::Length)) };
+        let Ok(token) = self.next(model, context, row) else { return Stroke::Over(End::with(Stop::Length)) };
         if model.is_end(token) {
             return Stroke::Over(End { stop: Stop::End, token: Some(token) });
         }
         self.tokens.push(token);
-        self.piece.clear();
-        model.piece(token, self.sampler.preserves(token), &mut self.piece);
         let known = self.text.length();
         let repeats = self.repetition.push(self.text.push(&self.piece));
         if self.text.stops(&self.prompt.facts.stops, known) {
@@ -85,6 +143,37 @@ impl Pen {
             Stroke::Over(End::with(Stop::Repetition))
         } else {
             Stroke::On(token)
+        }
+    }
+
+    /// Draws a token with which no call goes astray, and takes it. Its text is left in `piece`.
+    fn next(&mut self, model: &Model, context: &mut Context, row: Option<usize>) -> Result<Token, BridgeError> {
+        let (mut drawn, mut since) = (0, None);
+        let mut logits: Option<Vec<f32>> = None;
+        loop {
+            let token = self.sampler.draw(context, row)?;
+            // The first one had to be drawn anyway.
+            let start = *since.get_or_insert_with(Instant::now);
+            self.piece.clear();
+            model.piece(token, self.sampler.preserves(token), &mut self.piece);
+            let Some(hold) = self.hold.as_mut().filter(|_| drawn < MOST_REDRAWN) else {
+                let Some(logits) = logits.take() else { return self.sampler.accept(token).map(|()| token) };
+                self.hold = None;
+                context.put_back(row, &logits);
+                continue;
+            };
+            let read = |text: &str| self.prompt.parse(text, Extent::Partial).ok()?.calls.pop();
+            if let Some(stand) = hold.after(&self.piece, &read) {
+                hold.take(&self.piece, stand);
+                self.holding += start.elapsed();
+                return self.sampler.accept(token).map(|()| token);
+            }
+            logits = logits.or_else(|| context.logits(row).map(<[f32]>::to_vec));
+            match if drawn == REDRAWN { hold.next(model.pieces()) } else { None } {
+                Some(next) => context.allow(row, &next),
+                None => context.forbid(row, token),
+            }
+            drawn += 1;
         }
     }
 

@@ -135,6 +135,7 @@ mod tests {
             thinking_budget: Some(Tokens(256)),
             thinking: true,
             choice: ToolChoice::Auto,
+            grounds: Vec::new(),
         }
     }
 

@@ -27,6 +27,7 @@ fn request() -> TurnRequest {
         thinking_budget: None,
         thinking: true,
         choice: ToolChoice::Auto,
+        grounds: Vec::new(),
     }
 }
 

@@ -100,4 +100,42 @@ impl Context {
             (!row.is_null()).then(|| std::slice::from_raw_parts(row, self.model.vocab_size()))
         }
     }
+
+    /// Makes a token impossible in a row of the last batch's logits.
+    pub fn forbid(&mut self, index: Option<usize>, token: Token) {
+        self.reckon(index, |row| {
+            if let Some(logit) = usize::try_from(token.0).ok().and_then(|at| row.get_mut(at)) {
+                *logit = f32::NEG_INFINITY;
+            }
+        });
+    }
+
+    /// Makes all tokens but these impossible in a row of the last batch's logits.
+    pub fn allow(&mut self, index: Option<usize>, tokens: &[Token]) {
+        self.reckon(index, |row| {
+            let kept: Vec<(usize, f32)> = tokens
+                .iter()
+                .filter_map(|token| usize::try_from(token.0).ok())
+                .filter_map(|at| Some((at, *row.get(at)?)))
+                .collect();
+            row.fill(f32::NEG_INFINITY);
+            kept.into_iter().for_each(|(at, logit)| row[at] = logit);
+        });
+    }
+
+    /// Puts a row of logits back as it was.
+    pub fn put_back(&mut self, index: Option<usize>, logits: &[f32]) {
+        self.reckon(index, |row| row.copy_from_slice(logits));
+    }
+
+    fn reckon(&mut self, index: Option<usize>, change: impl FnOnce(&mut [f32])) {
+        let Some(index) = index.map_or(Some(-1), |index| i32::try_from(index).ok()) else { return };
+        // SAFETY: as above; llama.cpp copies a batch's logits into this buffer and reads them from nowhere else.
+        unsafe {
+            let row = sys::llama_get_logits_ith(self.raw.as_ptr(), index);
+            if !row.is_null() {
+                change(std::slice::from_raw_parts_mut(row, self.model.vocab_size()));
+            }
+        }
+    }
 }

@@ -10,10 +10,12 @@ use std::ffi::{CString, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 
 /// A loaded model, or only its vocabulary.
 pub struct Model {
     pub(in crate::engine::llama) raw: NonNull<sys::llama_model>,
+    pieces: OnceLock<Vec<(Vec<u8>, Token)>>,
 }
 
 // SAFETY: llama.cpp's model is immutable once loaded.
@@ -39,7 +41,7 @@ impl Model {
         params.progress_callback_user_data = (&raw mut progress).cast();
         // SAFETY: path, parameters and closure are live during the call.
         let raw = unsafe { sys::llama_model_load_from_file(file.as_ptr(), params) };
-        NonNull::new(raw).map(|raw| Self { raw }).ok_or_else(|| failed(reason()))
+        NonNull::new(raw).map(|raw| Self { raw, pieces: OnceLock::new() }).ok_or_else(|| failed(reason()))
     }
 
     /// Loads the tokenizer alone: a file without weights is enough. Cost: 10-300 ms.
@@ -154,6 +156,21 @@ impl Model {
             length = write(&mut out[start..]);
         }
         out.truncate(start + length.max(0) as usize);
+    }
+
+    /// Gives all tokens by how they are written, special ones by their text, sorted. Cost: about 0.1 s and 10 MB for 150,000
+    /// tokens, once.
+    pub fn pieces(&self) -> &[(Vec<u8>, Token)] {
+        self.pieces.get_or_init(|| {
+            let written = |id| {
+                let mut piece = Vec::new();
+                self.piece(Token(id), true, &mut piece);
+                (piece, Token(id))
+            };
+            let mut all: Vec<_> = (0..self.vocab_size() as i32).map(written).filter(|(piece, _)| !piece.is_empty()).collect();
+            all.sort_unstable();
+            all
+        })
     }
 
     /// Whether a token ends a turn.

@@ -34,6 +34,7 @@ fn request(messages: Vec<Message>) -> TurnRequest {
         thinking_budget: None,
         thinking: false,
         choice: ToolChoice::Auto,
+        grounds: Vec::new(),
     }
 }
 

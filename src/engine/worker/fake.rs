@@ -33,7 +33,14 @@ impl Fake {
 
 impl Backend for Fake {
     fn info(&self) -> EngineInfo {
-        EngineInfo { model: "fake".into(), window: Some(self.window), exact: true, thinks: false, profile: Profile::Full }
+        EngineInfo {
+            model: "fake".into(),
+            window: Some(self.window),
+            exact: true,
+            thinks: false,
+            profile: Profile::Full,
+            grounds: false,
+        }
     }
 
     fn turn(&mut self, request: &TurnRequest, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Reply, EngineError> {
@@ -121,6 +128,7 @@ pub fn asking(order: &str) -> TurnRequest {
         thinking_budget: None,
         thinking: false,
         choice: ToolChoice::Auto,
+        grounds: Vec::new(),
     }
 }
 

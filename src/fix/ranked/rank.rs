@@ -171,6 +171,7 @@ impl Asked<'_> {
                 thinking_budget: None,
                 thinking: false,
                 choice: ToolChoice::Auto,
+                grounds: Vec::new(),
             };
             let stop = self.work.cancel().child_token();
             // A model that cannot name any leaves those that are there.
