@@ -88,29 +88,128 @@ fn forks_write_what_single_turns_write_and_share_their_prefix() {
     }
 }
 
+/// The conversation a step further: what was replied, and new words.
+fn further(asked: &TurnRequest, reply: &Reply, words: &str) -> TurnRequest {
+    let mut asked = asked.clone();
+    let turn = Message::Assistant { text: reply.text.clone(), thinking: String::new(), calls: Vec::new() };
+    asked.messages.extend([turn, Message::User { text: words.into() }]);
+    asked
+}
+
+/// Tokens of a conversation behind a turn that the cache has: prompt and turn, less what ended it or was never processed.
+fn held(reply: &Reply) -> u32 {
+    reply.usage.prompt.0 + reply.usage.generated.0 - 1
+}
+
+/// Whether a step processed no more than what is new in it. The token that was drawn last, and the one that ended the turn, are new.
+#[track_caller]
+fn check_step(before: &Reply, now: &Reply) {
+    assert_eq!(now.usage.prompt, now.usage.prefilled + now.usage.reused);
+    let new = now.usage.prompt.0 - held(before);
+    assert!(new > 2 && (now.usage.prefilled.0 == new || now.usage.prefilled.0 == new - 1), "{new}: {:?}", now.usage);
+}
+
 #[test]
-fn forks_go_on_as_conversations_of_their_own() {
-    let mut engine = load(&decided(Arch::Qwen2).raw(), 8192);
-    let task = "one two three ".repeat(60);
-    let requests: Vec<_> = (0..4).map(|seed| request(&task, seeded(seed))).collect();
-    let replies = together(&mut engine, &requests);
-    assert!(replies.windows(2).any(|pair| pair[0].text != pair[1].text), "seeds differ");
-    let next: Vec<_> = requests
-        .into_iter()
-        .zip(&replies)
-        .map(|(mut asked, reply)| {
-            let turn = Message::Assistant { text: reply.text.clone(), thinking: String::new(), calls: Vec::new() };
-            asked.messages.extend([turn, Message::User { text: "And now?".into() }]);
-            asked
-        })
-        .collect();
-    let again = together(&mut engine, &next);
-    for (first, second) in replies.iter().zip(&again) {
-        let known = first.usage.prompt.0 + first.usage.generated.0 - u32::from(first.stop == Stop::End);
-        assert!(second.usage.prompt.0 > known, "it goes on from the very tokens");
-        // What the forks share stands in the cache; what each wrote is processed once more.
-        assert!(second.usage.prefilled.0 < 60 + 40, "{:?}", second.usage);
+fn each_step_of_several_conversations_costs_its_new_tokens() {
+    for arch in [Arch::Qwen2, Arch::Llama] {
+        let raw = decided(arch).raw();
+        let mut engine = load(&raw, 8192);
+        assert!(engine.info().forks >= 4);
+        let mut asked: Vec<_> = (0..4).map(|seed| request(&"one two three ".repeat(60), seeded(seed))).collect();
+        let mut replies = together(&mut engine, &asked);
+        assert!(replies.windows(2).any(|pair| pair[0].text != pair[1].text), "seeds differ");
+        for step in 0..3 {
+            let words = |fork: usize| format!("And now{}? It is step {step}.", " more".repeat(fork * 9));
+            asked = asked.iter().zip(&replies).enumerate().map(|(fork, (a, reply))| further(a, reply, &words(fork))).collect();
+            if step == 1 {
+                // The order in which they ask makes no difference.
+                asked.rotate_left(1);
+                replies.rotate_left(1);
+            }
+            let next = together(&mut engine, &asked);
+            replies.iter().zip(&next).for_each(|(before, now)| check_step(before, now));
+            replies = next;
+        }
+        // The last of them goes on alone, where it was left.
+        let last = further(&asked[2], &replies[2], "And then?");
+        let reply = alone(&mut engine, &last);
+        check_step(&replies[2], &reply);
+        check_step(&reply, &alone(&mut engine, &further(&last, &reply, "Is that all?")));
     }
+}
+
+#[test]
+fn steps_on_lanes_write_what_steps_alone_write() {
+    for arch in [Arch::Qwen2, Arch::Llama] {
+        let raw = decided(arch).raw();
+        let task = "fix the bug in the file ".repeat(4);
+        let mut side_by_side = load(&raw, 8192);
+        let mut asked: Vec<_> = (0..4).map(|n| request(&format!("{task}{n}"), greedy())).collect();
+        let mut apart: Vec<_> = (0..4).map(|_| load(&raw, 8192)).collect();
+        for step in 0..3 {
+            let replies = together(&mut side_by_side, &asked);
+            for (engine, (asked, reply)) in apart.iter_mut().zip(asked.iter().zip(&replies)) {
+                let single = alone(engine, asked);
+                assert_eq!((&reply.text, reply.stop), (&single.text, single.stop), "{arch:?}, step {step}");
+                assert_eq!(reply.usage.prompt, single.usage.prompt);
+            }
+            asked = asked.iter().zip(&replies).map(|(asked, reply)| further(asked, reply, "go on, please")).collect();
+        }
+    }
+}
+
+#[test]
+fn a_lane_without_a_part_in_a_round_waits_for_the_next_one() {
+    let mut engine = load(&decided(Arch::Qwen2).raw(), 8192);
+    let asked: Vec<_> = (0..3).map(|seed| request(&"one two three ".repeat(60), seeded(seed))).collect();
+    let first = together(&mut engine, &asked);
+    let next: Vec<_> = asked.iter().zip(&first).map(|(asked, reply)| further(asked, reply, "And now?")).collect();
+    let alone_in_it = together(&mut engine, &next[1..2]);
+    check_step(&first[1], &alone_in_it[0]);
+    // One that comes late begins behind what all share.
+    let late = request(&"one two three ".repeat(60), seeded(9));
+    let second = together(&mut engine, &[next[0].clone(), late, next[2].clone()]);
+    check_step(&first[0], &second[0]);
+    check_step(&first[2], &second[2]);
+    assert_eq!(second[1].usage.prefilled, Tokens(1), "all but the token that its first one is drawn from");
+    let third = together(&mut engine, &[further(&next[1], &alone_in_it[0], "And then?"), further(&next[0], &second[0], "Then?")]);
+    check_step(&alone_in_it[0], &third[0]);
+    check_step(&second[0], &third[1]);
+}
+
+#[test]
+fn lanes_go_where_the_cache_is_wanted_and_are_written_anew() {
+    let mut engine = load(&decided(Arch::Qwen2).raw(), 8192);
+    let asked: Vec<_> = (0..3).map(|seed| request(&"one two three ".repeat(60), seeded(seed))).collect();
+    let first = together(&mut engine, &asked);
+    alone(&mut engine, &request("something else entirely", greedy()));
+    let next: Vec<_> = asked.iter().zip(&first).map(|(asked, reply)| further(asked, reply, "And now?")).collect();
+    let second = together(&mut engine, &next);
+    let prefilled: u32 = second.iter().map(|reply| reply.usage.prefilled.0).sum();
+    let tails: u32 = second.iter().map(|reply| reply.usage.prompt.0 - first[0].usage.prompt.0).sum();
+    assert!(prefilled >= first[0].usage.prompt.0 && prefilled <= first[0].usage.prompt.0 + tails + 3, "{prefilled}, {tails}");
+    assert!(second.iter().all(|reply| reply.stop != Stop::Cancelled));
+}
+
+#[test]
+fn conversations_that_outgrow_the_window_beside_each_other_are_parked_and_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, decided(Arch::Qwen2).raw().bytes()).unwrap();
+    let options = LoadOptions { threads: Some(1), n_ctx: Some(4096), ..LoadOptions::of(&path) };
+    let mut engine = Embedded::load(&options, &mut |_| {}).unwrap().with_states(&folder.path().join("kv"), &options);
+    let mut asked: Vec<_> = (0..3).map(|seed| request(&"one two three ".repeat(40), seeded(seed))).collect();
+    let mut replies = together(&mut engine, &asked);
+    let mut beyond = 0;
+    for _ in 0..5 {
+        let words = "let x = a + b; ".repeat(28);
+        asked = asked.iter().zip(&replies).map(|(asked, reply)| further(asked, reply, &words)).collect();
+        let next = together(&mut engine, &asked);
+        replies.iter().zip(&next).for_each(|(before, now)| check_step(before, now));
+        replies = next;
+        beyond += u32::from(replies.iter().map(|reply| reply.usage.prompt.0).sum::<u32>() > 4096);
+    }
+    assert!(beyond >= 2, "{:?}", replies[0].usage);
 }
 
 #[test]

@@ -260,11 +260,11 @@ fn branches_that_were_aborted_go_without_a_trace() {
     let placed = |token, position, sequences| Placed { token: Token(token), position, sequences, logits: true };
     let batch = [placed(7, 50, 1..3), placed(8, 51, 1..2), placed(9, 51, 2..3)];
     for _ in 0..3 {
-        context.branch(2);
+        context.branch(1..3, 50);
         assert_eq!(context.decode_placed(&batch, &AtomicBool::new(true)).unwrap(), Decoded::Cancelled);
         context.unbranch();
         assert_eq!(context.held(), 50);
-        context.branch(2);
+        context.branch(1..3, 50);
         assert_eq!(context.decode_placed(&batch, &never).unwrap(), Decoded::Done);
         assert!(context.logits(Some(2)).is_some());
         context.unbranch();

@@ -350,8 +350,15 @@ fn openai(message: &Message) -> Result<Value> {
 impl Engine for Oracle {
     fn ready<'a>(&'a mut self, _: Sink<'a>, _: &'a CancellationToken) -> Answer<'a, EngineInfo> {
         let window = Some(Tokens(1_024));
-        let info =
-            EngineInfo { model: "oracle".into(), window, exact: true, thinks: false, profile: Profile::Micro, grounds: false };
+        let info = EngineInfo {
+            model: "oracle".into(),
+            window,
+            exact: true,
+            thinks: false,
+            profile: Profile::Micro,
+            grounds: false,
+            forks: 0,
+        };
         Box::pin(async { Ok(info) })
     }
 

@@ -5,6 +5,7 @@ mod drafts;
 mod elastic;
 mod forks;
 mod keeping;
+mod lanes;
 mod prefill;
 mod probe;
 mod scoring;
@@ -18,8 +19,10 @@ use crate::engine::bridge::{Chat, Prompt, RenderRequest, Sampler};
 use crate::engine::embedded::checkpoints::Checkpoints;
 use crate::engine::embedded::drafts::Payoff;
 use crate::engine::embedded::elastic::Elastic;
+use crate::engine::embedded::lanes::{Lanes, common};
 use crate::engine::embedded::prefill::{FIRST_PIECE, Wanted};
 use crate::engine::embedded::writing::{Pen, Toll};
+use crate::engine::grounding::script::Script;
 use crate::engine::llama::{self, Context, Machine, Model, Part, Special, Token};
 use crate::engine::splice::Past;
 use crate::engine::states::Shelf;
@@ -32,7 +35,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// Conversations whose tokens are remembered: forks each have their own. They are cheap (4 bytes a token, and their text).
-const PASTS: usize = 16;
+const PASTS: usize = 32;
 /// Prefill goes in pieces of about this long, half of it to twice of it, for the sake of progress.
 const PIECE: Duration = Duration::from_millis(500);
 /// The same where no abort reaches, so that a cancel is seen between two pieces.
@@ -48,6 +51,8 @@ pub struct Embedded {
     info: EngineInfo,
     /// The tokens that the KV cache holds, in order.
     cache: Vec<Token>,
+    /// What it holds beside them, on branches.
+    lanes: Lanes,
     /// Whether the cache cannot go back by itself, and checkpoints are taken.
     marks: bool,
     checkpoints: Checkpoints,
@@ -92,10 +97,11 @@ impl Embedded {
             thinks: chat.has_thinking_switch(),
             profile: model.profile(),
             grounds: chat.script().is_some(),
+            forks: 0,
         };
         let abortable = !model.is_recurrent() && llama::devices().iter().all(|device| device.kind == "cpu");
         let slides = model.sliding_window() > 0 && options.swa_full != Some(true);
-        Ok(Self {
+        let mut engine = Self {
             marks: model.is_recurrent() || slides,
             pace: if abortable { PIECE } else { SHORT_PIECE },
             piece: FIRST_PIECE.min(context.batch()),
@@ -104,6 +110,7 @@ impl Embedded {
             chat,
             info,
             cache: Vec::new(),
+            lanes: Lanes::default(),
             checkpoints: Checkpoints::default(),
             opening: 0,
             pasts: Vec::new(),
@@ -116,12 +123,19 @@ impl Embedded {
             elastic: Elastic::new(options),
             told: Vec::new(),
             machine,
-        })
+        };
+        engine.info.forks = engine.forks() as u32;
+        Ok(engine)
     }
 
     /// Says whether to hold calls. Without a word it does while that is cheap.
     pub fn set_holding(&mut self, holding: Holding) {
         self.holding = holding;
+    }
+
+    /// How the texts of a call are written. `None`: nobody can tell, or holding calls is too dear.
+    fn script(&self) -> Option<&Script> {
+        self.chat.script().filter(|_| self.holding == Holding::Always || !self.toll.is_dear())
     }
 
     /// Tokens in the model's vocabulary.
@@ -155,8 +169,7 @@ impl Embedded {
         }
         let Ok(prompt) = self.rendered(&words::masked(request)) else { return 0 };
         let before = self.model.tokenize(words::before(&prompt.text), Special::Prompt);
-        let common = before.iter().zip(tokens).take_while(|(a, b)| a == b).count();
-        common.min(tokens.len().saturating_sub(1))
+        common(&before, tokens).min(tokens.len().saturating_sub(1))
     }
 
     /// All of a request as the template renders it.
@@ -214,6 +227,7 @@ impl Backend for Embedded {
 
     fn turn(&mut self, request: &TurnRequest, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Reply, EngineError> {
         let (mut prompt, mut wanted) = self.prompt(request)?;
+        self.converge(&wanted.tokens);
         let needed = wanted.tokens.len() + (request.max_tokens.0 as usize).max(LEAST_ANSWER);
         if self.grow(needed, sink) {
             (prompt, wanted) = self.prompt(request)?;
@@ -229,9 +243,7 @@ impl Backend for Embedded {
         }
         let limit = (request.max_tokens.0 as usize).min(self.context.window() as usize - wanted.tokens.len());
         let start = Instant::now();
-        let held = self.holding == Holding::Always || !self.toll.is_dear();
-        let script = self.chat.script().filter(|_| held);
-        let mut pen = Pen::new(prompt, sampler, limit).held_to(&request.grounds, script);
+        let mut pen = Pen::new(prompt, sampler, limit).held_to(&request.grounds, self.script());
         let end = self.write(&mut pen, sink, cancel)?;
         usage.decode_ms = start.elapsed().as_secs_f64() * 1e3;
         self.toll.add(&pen, start.elapsed());
@@ -248,7 +260,10 @@ impl Backend for Embedded {
     ) -> Result<Vec<Reply>, EngineError> {
         match self.forked(requests, sink, cancel)? {
             Some(replies) => Ok(replies),
-            None => one_by_one(self, requests, sink, cancel),
+            None => {
+                self.part();
+                one_by_one(self, requests, sink, cancel)
+            }
         }
     }
 

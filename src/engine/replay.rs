@@ -14,6 +14,7 @@ use crate::protocol::turn::{Delta, EngineInfo, Profile, Rendered, Reply, Stop, T
 use crate::units::Tokens;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +31,8 @@ pub struct Replay {
     turns: Vec<Turn>,
     played: usize,
     parser: Option<RawParser>,
-    previous: Option<(Vec<Message>, Vec<ToolCard>)>,
+    /// What was asked last, in as many conversations as it writes side by side.
+    previous: VecDeque<(Vec<Message>, Vec<ToolCard>)>,
 }
 
 /// The first line of a recording.
@@ -42,6 +44,9 @@ struct Head {
     template: Option<PathBuf>,
     /// The window that the recording plays in; a request that is estimated to be larger overflows.
     window: Option<Tokens>,
+    /// How many turns it claims to write side by side. It plays them in the order of the requests.
+    #[serde(default)]
+    forks: u32,
 }
 
 /// A turn's line. Unknown fields are errors: a recording that is half understood shows nothing.
@@ -97,7 +102,7 @@ impl Replay {
             turn.check().map_err(|reason| broken(line, reason.into()))?;
             turns.push(turn);
         }
-        Ok(Self { path: path.to_owned(), head, turns, played: 0, parser: None, previous: None })
+        Ok(Self { path: path.to_owned(), head, turns, played: 0, parser: None, previous: VecDeque::new() })
     }
 
     /// Has raw turns read by `parser`, as the recording's template says.
@@ -118,7 +123,10 @@ impl Replay {
                 ErrorKind::Lost => EngineError::Lost { reason: "as recorded".into() },
             });
         }
-        self.previous = Some((request.messages.clone(), request.tools.clone()));
+        if self.previous.len() >= self.head.forks.max(1) as usize {
+            self.previous.pop_front();
+        }
+        self.previous.push_back((request.messages.clone(), request.tools.clone()));
         sink(Delta::Prefill { done: usage.prefilled, total: usage.prefilled });
         let reply = self.reply(turn, request)?;
         let mut reply = stream(reply, sink, cancel).await;
@@ -128,19 +136,18 @@ impl Replay {
         Ok(reply)
     }
 
-    /// Estimates the prompt: what stood in front of the previous request as well is reused, the rest is prefilled.
+    /// Estimates the prompt: what stood in front of a previous request as well is reused, the rest is prefilled.
     fn prefill(&self, request: &TurnRequest) -> Result<Usage, EngineError> {
         let prompt = estimate::prompt(request);
         if let Some(window) = self.head.window.filter(|window| prompt > *window) {
             return Err(EngineError::Overflow { prompt, window });
         }
-        let reused = match &self.previous {
-            Some((messages, tools)) if *tools == request.tools => {
-                let shared = request.messages.iter().zip(messages).take_while(|(now, then)| now == then);
-                estimate::tools(tools) + shared.map(|(message, _)| estimate::message(message)).sum()
-            }
-            _ => Tokens::ZERO,
-        };
+        let alike = self.previous.iter().filter(|(_, tools)| *tools == request.tools);
+        let reused = alike.map(|(messages, tools)| {
+            let shared = request.messages.iter().zip(messages).take_while(|(now, then)| now == then);
+            estimate::tools(tools) + shared.map(|(message, _)| estimate::message(message)).sum()
+        });
+        let reused = reused.max().unwrap_or_default();
         Ok(Usage { prompt, prefilled: prompt - reused, reused, ..Usage::default() })
     }
 
@@ -252,6 +259,7 @@ impl Engine for Replay {
             thinks: false,
             profile: Profile::Full,
             grounds: false,
+            forks: self.head.forks,
         };
         Box::pin(async { Ok(info) })
     }

@@ -30,6 +30,7 @@ impl Tokenizer {
             thinks: chat.has_thinking_switch(),
             profile: model.profile(),
             grounds: chat.script().is_some(),
+            forks: 0,
         };
         Ok(Self { model, chat, info })
     }

@@ -40,7 +40,7 @@ pub(crate) struct Scripted<'a> {
 impl Work for Scripted<'_> {
     fn ready<'a>(&'a mut self, _: Sink<'a>) -> Pending<'a, Result<EngineInfo, String>> {
         let (model, window) = ("tiny".into(), Some(Tokens(8_192)));
-        let info = EngineInfo { model, window, exact: true, thinks: false, profile: self.profile, grounds: false };
+        let info = EngineInfo { model, window, exact: true, thinks: false, profile: self.profile, grounds: false, forks: 0 };
         let answer = self.unready.clone().map_or(Ok(info), Err);
         Box::pin(async { answer })
     }

@@ -143,6 +143,10 @@ pub struct EngineInfo {
     /// Whether it holds calls to what they may name ([`TurnRequest::grounds`]).
     #[serde(default)]
     pub grounds: bool,
+    /// How many turns that begin alike it writes side by side, each conversation's tail staying where it is; 0 where they go one
+    /// after another.
+    #[serde(default)]
+    pub forks: u32,
 }
 
 /// Which words and tools a model is given.

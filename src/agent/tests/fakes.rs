@@ -95,6 +95,7 @@ impl Engine for Script {
             thinks: true,
             profile: Profile::Full,
             grounds: false,
+            forks: 0,
         };
         Box::pin(async { Ok(info) })
     }

@@ -197,7 +197,15 @@ impl Engine for Model {
     fn ready<'a>(&'a mut self, _: Sink<'a>, _: &'a CancellationToken) -> Answer<'a, EngineInfo> {
         let window = Some(Tokens(self.window));
         Box::pin(async move {
-            Ok(EngineInfo { model: "long".into(), window, exact: true, thinks: true, profile: Profile::Full, grounds: false })
+            Ok(EngineInfo {
+                model: "long".into(),
+                window,
+                exact: true,
+                thinks: true,
+                profile: Profile::Full,
+                grounds: false,
+                forks: 0,
+            })
         })
     }
 

@@ -6,12 +6,13 @@
 
 use crate::engine::backend::LoadOptions;
 use crate::engine::embedded::checkpoints::Checkpoints;
+use crate::engine::embedded::lanes::common;
 use crate::engine::embedded::{Embedded, PASTS};
 use crate::engine::llama::{Part, Token};
 use crate::engine::memory::Host;
 use crate::engine::splice::Past;
 use crate::engine::states::identity::identity;
-use crate::engine::states::{ROOM, Rewind, Saved, Shelf};
+use crate::engine::states::{Checkpoint, ROOM, Rewind, Saved, Shelf};
 use crate::protocol::turn::Delta;
 use std::path::Path;
 use std::sync::Arc;
@@ -74,31 +75,82 @@ impl Embedded {
 
     /// Copies the cache's state to memory if more than a little of it is about to be lost: all behind `kept` tokens.
     pub(in crate::engine::embedded) fn park(&mut self, kept: usize) {
-        if self.cache.len().saturating_sub(kept) < PARKED {
+        if self.cache.len().saturating_sub(kept) < PARKED || !self.lacks(&self.cache) {
             return;
         }
-        let Some(shelf) = &self.shelf else { return };
-        let free = Host::look().map_or(0, |host| host.available.0);
-        let room = ((free + shelf.waiting()) / PARKED_PART).saturating_sub(shelf.waiting());
-        if !shelf.has(&numbers(&self.cache)) && self.context.state_size(Part::Whole) as u64 <= room {
+        if self.context.state_size(Part::Whole) as u64 <= self.room_for_parked() {
             self.shelve();
         }
+    }
+
+    /// Copies a lane's state to memory if that has more than a little of its own.
+    fn park_lane(&mut self, branch: usize) {
+        let tokens = self.lanes.tokens(branch).to_vec();
+        if tokens.len() - common(&tokens, &self.cache) < PARKED || !self.lacks(&tokens) {
+            return;
+        }
+        if let Some(state) = self.context.save_branch(branch, self.room_for_parked()) {
+            self.put(&tokens, state, Vec::new());
+        }
+    }
+
+    /// Leaves side by side for good: whoever writes next has the cache to itself. The lane that begins most as its tokens do
+    /// becomes the main sequence, where that gains anything.
+    pub(in crate::engine::embedded) fn converge(&mut self, tokens: &[Token]) {
+        let known = common(&self.cache, tokens);
+        if let Some(place) = self.lanes.best(tokens).filter(|place| place.known > known) {
+            let held = self.lanes.tokens(place.branch).to_vec();
+            let kept = common(&self.cache, &held);
+            self.park(kept);
+            self.context.adopt(place.branch);
+            self.cache = held;
+            if self.opening > kept {
+                self.opening = 0;
+            }
+        } else if !self.lanes.is_empty() {
+            self.context.unbranch();
+        }
+        self.lanes.clear();
+    }
+
+    /// Leaves side by side because there is no room for it: each lane's state is copied to memory, where its conversation finds
+    /// it again.
+    pub(in crate::engine::embedded) fn part(&mut self) {
+        let lanes: Vec<(usize, usize)> = self.lanes.lengths().collect();
+        lanes.iter().for_each(|(branch, _)| self.park_lane(*branch));
+        if !lanes.is_empty() {
+            self.context.unbranch();
+        }
+        self.lanes.clear();
+    }
+
+    /// Whether states are kept, and none of these tokens is there.
+    fn lacks(&self, tokens: &[Token]) -> bool {
+        self.shelf.as_ref().is_some_and(|shelf| !shelf.has(&numbers(tokens)))
+    }
+
+    /// Bytes that one more state in memory may take.
+    fn room_for_parked(&self) -> u64 {
+        let free = Host::look().map_or(0, |host| host.available.0);
+        let waiting = self.shelf.as_ref().map_or(0, Shelf::waiting);
+        ((free + waiting) / PARKED_PART).saturating_sub(waiting)
     }
 
     /// Keeps the cache's state in memory, to be written later.
     fn shelve(&mut self) {
         let Some(state) = self.context.save(Part::Whole) else { return };
-        let Some(shelf) = &mut self.shelf else { return };
-        let own = |past: &&Past| past.tokens.starts_with(&self.cache) || self.cache.starts_with(&past.tokens);
-        let past = self.pasts.iter().filter(own).max_by_key(|past| past.tokens.len());
         let room = (state.len() as u64 / CHECKPOINTS_PART).max(CHECKPOINTS_LEAST);
-        shelf.put(Saved {
-            tokens: numbers(&self.cache),
-            opening: false,
-            checkpoints: self.checkpoints.newest(room),
-            state: Arc::new(state),
-            past: past.and_then(|past| serde_json::to_value(past).ok()),
-        });
+        let (tokens, checkpoints) = (self.cache.clone(), self.checkpoints.newest(room));
+        self.put(&tokens, state, checkpoints);
+    }
+
+    /// Puts a conversation's state on the shelf, with the past that it belongs to.
+    fn put(&mut self, tokens: &[Token], state: Vec<u8>, checkpoints: Vec<Checkpoint>) {
+        let Some(shelf) = &mut self.shelf else { return };
+        let own = |past: &&Past| past.tokens.starts_with(tokens) || tokens.starts_with(&past.tokens);
+        let past = self.pasts.iter().filter(own).max_by_key(|past| past.tokens.len());
+        let past = past.and_then(|past| serde_json::to_value(past).ok());
+        shelf.put(Saved { tokens: numbers(tokens), opening: false, checkpoints, state: Arc::new(state), past });
     }
 
     /// See [`Backend::rest`](crate::engine::backend::Backend::rest).
@@ -119,22 +171,35 @@ impl Embedded {
         }
     }
 
-    /// Keeps the state that the opening alone would have: the cache goes back to it for a moment, and comes forward again.
+    /// Keeps the state that the opening alone would have, of a branch that is no more than it. Where there are none the cache
+    /// goes back to it for a moment, and comes forward again.
     fn shelve_opening(&mut self) {
+        if self.context.branches() > 0 {
+            let Some(free) = self.lanes.free(self.context.branches()) else { return };
+            self.context.branch(free..free + 1, self.opening);
+            let state = self.context.save_branch(free, u64::MAX);
+            self.context.prune(free..free + 1, 0);
+            self.put_opening(state, &self.cache[..self.opening].to_vec());
+            return;
+        }
         let (opening, tokens) = (self.opening, self.cache.clone());
         let checkpoints = std::mem::take(&mut self.checkpoints);
         let Some(whole) = self.context.save(Part::Whole) else { return };
         self.checkpoints = Checkpoints::of(checkpoints.at(opening).map(std::slice::from_ref).unwrap_or_default());
         let reached = self.reach(opening) == opening && self.go_back(opening) == opening;
         let state = if reached { self.context.save(Part::Whole) } else { None };
-        if let (Some(state), Some(shelf)) = (state, &mut self.shelf) {
-            let tokens = numbers(&tokens[..opening]);
-            shelf.put(Saved { tokens, opening: true, state: Arc::new(state), checkpoints: Vec::new(), past: None });
-        }
+        self.put_opening(state, &tokens[..opening]);
         if self.context.restore(&whole, Part::Whole, tokens.len()) {
             (self.cache, self.checkpoints, self.opening) = (tokens, checkpoints, opening);
         } else {
             self.lose();
+        }
+    }
+
+    fn put_opening(&mut self, state: Option<Vec<u8>>, tokens: &[Token]) {
+        if let (Some(state), Some(shelf)) = (state, &mut self.shelf) {
+            let tokens = numbers(tokens);
+            shelf.put(Saved { tokens, opening: true, state: Arc::new(state), checkpoints: Vec::new(), past: None });
         }
     }
 }

@@ -6,6 +6,7 @@
 use crate::engine::EngineError;
 use crate::engine::embedded::Embedded;
 use crate::engine::embedded::checkpoints::Checkpoints;
+use crate::engine::embedded::lanes::common;
 use crate::engine::llama::{Decoded, Part, Token};
 use crate::engine::memory::Host;
 use crate::engine::splice::Stand;
@@ -69,11 +70,10 @@ impl Embedded {
             self.lose();
         }
         let most = tokens.len().saturating_sub(1);
-        let common = self.cache.iter().zip(tokens).take_while(|(a, b)| a == b).count().min(most);
-        let own = self.reach(common);
-        if self.fetch(tokens, own + WORTHWHILE) {
-            let common = self.cache.iter().zip(tokens).take_while(|(a, b)| a == b).count().min(most);
-            return self.go_back(self.reach(common));
+        let own = self.reach(common(&self.cache, tokens).min(most));
+        // A state has no room beside lanes.
+        if self.lanes.is_empty() && self.fetch(tokens, own + WORTHWHILE) {
+            return self.go_back(self.reach(common(&self.cache, tokens).min(most)));
         }
         self.park(own);
         self.go_back(own)
@@ -96,6 +96,7 @@ impl Embedded {
             return 0;
         }
         self.cache.truncate(length);
+        self.lanes.main_went_back(length);
         self.checkpoints.truncate(length);
         if self.opening > length {
             self.opening = 0;
@@ -107,6 +108,7 @@ impl Embedded {
     pub(in crate::engine::embedded) fn lose(&mut self) {
         self.context.forget();
         self.cache.clear();
+        self.lanes.clear();
         self.checkpoints = Checkpoints::default();
         self.opening = 0;
     }
@@ -170,7 +172,7 @@ impl Embedded {
     }
 
     /// Sets the next piece's size by the speed of the last, doubling or halving it.
-    fn pace(&mut self, piece: usize, took: Duration) {
+    pub(in crate::engine::embedded) fn pace(&mut self, piece: usize, took: Duration) {
         if piece == self.piece && took * 2 < self.pace {
             self.piece = (piece * 2).min(self.context.batch());
         } else if took > self.pace * 2 {

@@ -53,6 +53,7 @@ impl Embedded {
         if tokens.len() + trie.longest().max(LEAST_ANSWER) > self.context.window() as usize {
             return Err(self.overflow(tokens.len() + trie.longest()));
         }
+        self.converge(tokens);
         let (mut usage, cancelled) = self.prefilled(&wanted, sink, cancel)?;
         if cancelled {
             return Ok(None);
@@ -76,10 +77,10 @@ impl Embedded {
         self.learn(walk, None, None)?;
         let lanes = self.context.branches().min(COPIES / walk.prompt.max(1)).min(walk.trie.width());
         let room = self.context.window() as usize - walk.prompt;
-        self.context.branch(lanes);
+        self.context.branch(1..lanes + 1, walk.prompt);
         for chunk in walk.trie.chunks(lanes, room) {
             let (known, first) = if lanes > 0 {
-                self.context.prune(lanes, walk.prompt);
+                self.context.prune(1..lanes + 1, walk.prompt);
                 (0, 1)
             } else {
                 let known = chunk.iter().take_while(|step| !step.fresh).count();

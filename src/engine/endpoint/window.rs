@@ -37,7 +37,7 @@ pub async fn learn(http: &Http, wanted: Option<&str>) -> Result<Option<EngineInf
     }
     let thinks = props["chat_template"].as_str().is_some_and(|template| template.contains("enable_thinking"));
     let exact = count(http, &model, "a").await?.is_some();
-    Ok(Some(EngineInfo { model, window, exact, thinks, profile: Profile::Full, grounds: false }))
+    Ok(Some(EngineInfo { model, window, exact, thinks, profile: Profile::Full, grounds: false, forks: 0 }))
 }
 
 /// Counts tokens with the server's tokenizer (llama-server's `/tokenize`, vLLM's of the same name); `None` without one.

@@ -32,20 +32,33 @@ impl Context {
         self.outputs
     }
 
-    /// Begins the first branches with what the main sequence holds. Costs no memory, and some 200 ns a token and branch.
-    pub fn branch(&mut self, count: usize) {
-        for branch in self.some(count) {
+    /// Begins branches, counted from 1, with the first tokens of the main sequence. Costs no memory, and some 200 ns a token and
+    /// branch.
+    pub fn branch(&mut self, branches: Range<usize>, length: usize) {
+        for branch in self.within(branches) {
             // SAFETY: the context is live; the branch is one of its sequences.
-            unsafe { sys::llama_memory_seq_cp(self.memory(), SEQUENCE, branch, -1, -1) };
+            unsafe { sys::llama_memory_seq_cp(self.memory(), SEQUENCE, branch, 0, length as sys::llama_pos) };
         }
     }
 
-    /// Takes the first branches back to the first tokens of them.
-    pub fn prune(&mut self, count: usize, length: usize) {
-        for branch in self.some(count) {
+    /// Takes branches back to the first tokens of them.
+    pub fn prune(&mut self, branches: Range<usize>, length: usize) {
+        for branch in self.within(branches) {
             // SAFETY: as above. A cache with branches can always go back.
             unsafe { sys::llama_memory_seq_rm(self.memory(), branch, length as sys::llama_pos, -1) };
         }
+    }
+
+    /// Makes what a branch holds the main sequence, and forgets all branches.
+    pub fn adopt(&mut self, branch: usize) {
+        for branch in self.within(branch..branch + 1) {
+            // SAFETY: as above.
+            unsafe {
+                sys::llama_memory_seq_rm(self.memory(), SEQUENCE, -1, -1);
+                sys::llama_memory_seq_cp(self.memory(), branch, SEQUENCE, -1, -1);
+            }
+        }
+        self.unbranch();
     }
 
     /// Forgets all branches.
@@ -54,8 +67,9 @@ impl Context {
         unsafe { sys::llama_memory_seq_keep(self.memory(), SEQUENCE) }
     }
 
-    fn some(&self, count: usize) -> Range<sys::llama_seq_id> {
-        1..count.min(self.branches()) as sys::llama_seq_id + 1
+    fn within(&self, branches: Range<usize>) -> Range<sys::llama_seq_id> {
+        let end = branches.end.min(self.branches() + 1);
+        branches.start.clamp(1, end.max(1)) as sys::llama_seq_id..end as sys::llama_seq_id
     }
 
     /// Processes up to [`batch`](Self::batch) tokens where they are placed, up to [`outputs`](Self::outputs) of them with

@@ -40,6 +40,7 @@ impl Backend for Fake {
             thinks: false,
             profile: Profile::Full,
             grounds: false,
+            forks: 0,
         }
     }
 

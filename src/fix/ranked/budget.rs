@@ -82,8 +82,15 @@ mod tests {
 
     /// Tries, lines, seconds and tokens of a budget with a window of 8,192 tokens, when 90 seconds are gone.
     fn check(strategy: Strategy, profile: Profile, limits: (Option<u64>, Option<u32>, Option<u32>), expected: &str) {
-        let info =
-            EngineInfo { model: "m".into(), window: Some(Tokens(8_192)), exact: true, thinks: false, profile, grounds: false };
+        let info = EngineInfo {
+            model: "m".into(),
+            window: Some(Tokens(8_192)),
+            exact: true,
+            thinks: false,
+            profile,
+            grounds: false,
+            forks: 0,
+        };
         let (seconds, steps, tokens) = limits;
         let set = Limits { steps, time: seconds.map(Duration::from_secs), tokens: tokens.map(Tokens) };
         let left = Limits { time: set.time.map(|time| time.saturating_sub(Duration::from_secs(90))), ..set };
