@@ -27,6 +27,7 @@ pub mod repetition;
 pub mod replay;
 mod runtime;
 pub mod score;
+pub mod seats;
 #[cfg(feature = "llama")]
 mod splice;
 pub mod states;
