@@ -2,13 +2,13 @@
 
 use crate::agent::limits::{Cost, Limits, Spent};
 use crate::fix::attempt::{Setting, Sink, Told, Work, learn, task};
-use crate::fix::bent::bent_tests;
-use crate::fix::checks::{TestJob, TestRun, Tests, succeeds};
+use crate::fix::checks::{TestRun, Tests, succeeds};
 use crate::fix::detect::detect;
+use crate::fix::examine::{Examiner, Tried};
 use crate::fix::keep::{self, Side};
 use crate::fix::output::{Output, Status, TestReport, chain, commit_message};
 use crate::fix::ranked::report::Report;
-use crate::fix::verdict::{Evidence, Rivalled, Verdict, judge};
+use crate::fix::verdict::{Rivalled, Verdict};
 use crate::fix::{FixError, Strategy, Wish};
 use crate::hint::Hint;
 use crate::prompts::{FixLesson, FixOpening, TestOutcome};
@@ -17,14 +17,8 @@ use crate::protocol::exit::Exit;
 use crate::protocol::turn::{Delta, EngineInfo};
 use crate::repo::git::{FileChange, Onto};
 use crate::repo::scratch::{Placement, ScratchError, Tree, Workspace};
-use crate::repo::tests_of::is_test;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// A test run may take this long where no limit of the user's says less.
-const TEST_LIMIT: Duration = Duration::from_secs(1_800);
-/// The run that verifies gets at least this long, also when the time is up: the work before it would else be lost.
-const LAST_WORD: Duration = Duration::from_secs(120);
 
 /// What was spent.
 #[derive(Clone, Debug, Default)]
@@ -83,15 +77,7 @@ pub(crate) struct Before {
     pub took: Duration,
 }
 
-/// What an attempt came to.
-pub(crate) struct Tried {
-    outcome: Outcome,
-    changes: Vec<FileChange>,
-    after: Option<TestRun>,
-    pub verdict: Verdict,
-}
-
-impl Flow<'_> {
+impl<'a> Flow<'a> {
     /// Goes from the issue to the end. An error means that it could not be carried out at all.
     pub async fn go(&mut self) -> Result<Ending, FixError> {
         let options = self.wish.options;
@@ -158,16 +144,10 @@ impl Flow<'_> {
                 found.command
             }
         };
-        let limit = self.left().time.unwrap_or(TEST_LIMIT).min(TEST_LIMIT);
         let begun = Instant::now();
-        let run = self.test(project, &command, limit).await?;
+        let run = self.examiner().first(project, &command).await?;
         self.say(format!("before: `{command}` ends with {}", run.code));
         Ok(Some(Before { command, run, took: begun.elapsed() }))
-    }
-
-    async fn test(&mut self, project: &Path, command: &str, limit: Duration) -> Result<TestRun, FixError> {
-        let (dir, command, log) = (project.to_owned(), command.to_owned(), "test".into());
-        Ok(self.tests.run(TestJob { dir, command, env: Vec::new(), limit, log, cancel: self.work.cancel() }).await?)
     }
 
     /// What of the limits is left.
@@ -212,57 +192,16 @@ impl Flow<'_> {
         outcome: Outcome,
         rivalled: Rivalled,
     ) -> Result<Tried, FixError> {
-        let changes = workspace.changes(tree)?;
-        let mut tried = Tried { outcome, changes, after: None, verdict: Verdict::Unfixed("nothing was changed") };
-        let stopped = matches!(tried.outcome, Outcome::Interrupted | Outcome::Engine { .. } | Outcome::Denied { .. });
-        if stopped || tried.changes.is_empty() || self.work.cancel().is_cancelled() {
-            return Ok(tried);
-        }
-        let mut old_tests = None;
-        if let Some(before) = before {
-            let after = self.verify(tree, &before.command).await?;
+        let tried = self.examiner().examine((workspace, tree), before, outcome, rivalled).await?;
+        if let Some((before, after)) = before.zip(tried.after.as_ref()) {
             self.say(format!("after: `{}` ends with {}", before.command, after.code));
-            if after.code == 0 && before.run.code != 0 {
-                old_tests = self.with_old_tests(workspace, tree, &tried.changes, &before.command).await?;
-            }
-            tried.after = Some(after);
         }
-        tried.verdict = judge(&Evidence {
-            before: before.map(|before| before.run.code),
-            after: tried.after.as_ref().map(|run| run.code),
-            old_tests,
-            changed: tried.changes.len(),
-            tests: tried.changes.iter().filter(|change| is_test(&change.path)).count(),
-            rivalled,
-        });
         Ok(tried)
     }
 
-    async fn verify(&mut self, tree: &Tree, command: &str) -> Result<TestRun, FixError> {
-        let limit = self.left().time.map_or(TEST_LIMIT, |left| left.clamp(LAST_WORD, TEST_LIMIT));
-        self.test(&tree.project(), command, limit).await
-    }
-
-    /// Runs the command once more with the tests as they were, when the attempt changed some along with other files.
-    async fn with_old_tests(
-        &mut self,
-        workspace: &Workspace,
-        tree: &Tree,
-        changes: &[FileChange],
-        command: &str,
-    ) -> Result<Option<i32>, FixError> {
-        let bent = bent_tests(workspace, changes)?;
-        if bent.is_empty() || changes.iter().all(|change| is_test(&change.path)) {
-            return Ok(None);
-        }
-        // Tests that cannot be put back, or not as the attempt left them, vouch for nothing.
-        if keep::put(workspace, tree.root(), &bent, Side::Before).is_err() {
-            return Ok(Some(1));
-        }
-        let run = self.verify(tree, command).await;
-        let back = keep::put(workspace, tree.root(), &bent, Side::After);
-        let code = run?.code;
-        Ok(Some(if back.is_ok() { code } else { 1 }))
+    pub(crate) fn examiner(&self) -> Examiner<'a> {
+        let cancel = self.work.cancel();
+        Examiner { tests: self.tests, limits: self.wish.options.limits, started: self.started, cancel }
     }
 
     pub(crate) fn count(&mut self, new: Spent) {

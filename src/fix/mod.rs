@@ -7,6 +7,7 @@ pub mod attempt;
 mod bent;
 pub mod checks;
 pub mod detect;
+mod examine;
 mod flow;
 pub mod issue;
 pub mod keep;
