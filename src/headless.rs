@@ -129,14 +129,24 @@ impl Recorder {
 
     /// Writes down what no event says: the words that a run begins with.
     pub fn message(&mut self, message: &Message) {
-        let written = self.log.message(message);
+        self.message_of(None, message);
+    }
+
+    /// The same of one of several attempts at once.
+    pub fn message_of(&mut self, attempt: Option<u32>, message: &Message) {
+        let written = self.log.message_of(attempt, message);
         self.note(written);
     }
 
     /// Writes down what happened.
     pub fn on(&mut self, event: &Event) {
+        self.on_of(None, event);
+    }
+
+    /// The same of one of several attempts at once.
+    pub fn on_of(&mut self, attempt: Option<u32>, event: &Event) {
         if self.broken.is_none() {
-            let written = self.log.record(event);
+            let written = self.log.record_of(attempt, event);
             self.note(written);
         }
     }

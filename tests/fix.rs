@@ -406,6 +406,75 @@ fn a_second_attempt_starts_over_and_knows_of_the_first() {
     assert!(openings[1].contains("bookings/interval.py (+1 -1)"), "{}", openings[1]);
 }
 
+/// A recording of an engine that writes so many turns side by side: in each round the loops' turns follow each other.
+fn side_by_side(machine: &Machine, forks: u32, turns: &[Value]) -> String {
+    let head = json!({"replay": 1, "forks": forks, "window": 32_768});
+    let lines: Vec<String> = std::iter::once(&head).chain(turns).map(Value::to_string).collect();
+    let file = machine.path("forks.jsonl");
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn attempts_side_by_side_end_with_the_first_that_is_verified() {
+    let machine = Machine::new();
+    machine.file("answer.txt", "41\n");
+    for arguments in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-qm", "first"]] {
+        machine.git(arguments);
+    }
+    let before = Moment::of(&machine.project());
+    let answers = |text| edit("answer.txt", "41", text);
+    let turns = [
+        read("answer.txt"),
+        read("answer.txt"),
+        read("answer.txt"),
+        answers("43"),
+        answers("42\nand more"),
+        answers("42"),
+        // Two end in the same round, and the one with the smaller patch wins; the third is stopped.
+        call("run", json!({"command": "cat answer.txt"})),
+        done(),
+        done(),
+    ];
+    let test = "grep -q 42 answer.txt";
+    let options = ["--replay", &side_by_side(&machine, 3, &turns), "--attempts", "3", "--test", test, "--strategy", "loop"];
+    let ended = fix(&machine, "It must be 42.", &options);
+    let result = ended.json();
+    assert_eq!((check_shape(&result), ended.code, &result["attempts"]), ("fixed", Some(0), &json!(3)), "{ended:?}");
+    assert_eq!(machine.text("answer.txt"), "42\n");
+    before.check(&machine.project(), &["answer.txt"]);
+    // The third loop may have asked once more before it was stopped.
+    assert!([9, 10].contains(&result["steps"].as_u64().unwrap()), "{result}");
+    assert!(ended.err.contains("3 of 3 at once") && ended.err.contains("[3] edit answer.txt"), "{}", ended.err);
+
+    let exported = machine.agent(&["session", "export", "--json", result["session"].as_str().unwrap()]).json();
+    let said: Vec<&str> = exported["messages"].as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap()).collect();
+    assert_eq!(said.iter().filter(|role| **role == "system").count(), 3, "one conversation after the other: {said:?}");
+    let sessions = machine.agent(&["session", "list", "--json"]).json();
+    assert_eq!(sessions[0]["outcome"]["outcome"], "finished");
+}
+
+#[test]
+fn a_round_that_fails_is_followed_by_one_that_knows_of_it() {
+    let machine = Machine::new();
+    machine.file("answer.txt", "41\n");
+    for arguments in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-qm", "first"]] {
+        machine.git(arguments);
+    }
+    let answers = |text| edit("answer.txt", "41", text);
+    let failing = [read("answer.txt"), read("answer.txt"), answers("43"), answers("44"), done(), done()];
+    let alone = [read("answer.txt"), answers("42"), done()];
+    let turns: Vec<Value> = failing.into_iter().chain(alone).collect();
+    let (recording, test) = (side_by_side(&machine, 2, &turns), "grep -q 42 answer.txt");
+    let options = ["--replay", &recording, "--attempts", "3", "--test", test, "--strategy", "loop"];
+    let ended = fix(&machine, "It must be 42.", &options);
+    let result = ended.json();
+    let steps = (&result["attempts"], &result["steps"]);
+    assert_eq!((check_shape(&result), ended.code, steps), ("fixed", Some(0), (&json!(3), &json!(9))), "{ended:?}");
+    let exported = machine.agent(&["session", "export", result["session"].as_str().unwrap()]);
+    assert!(exported.out.contains("It changed: answer.txt (+1 -1)"), "{}", exported.out);
+}
+
 #[test]
 fn a_limit_that_is_reached_is_a_budget_spent() {
     let Some(machine) = PYTHON.machine() else { return };

@@ -21,6 +21,8 @@ use support::gguf::{Gguf, QWEN, Weights, graft};
 
 /// What a scripted model calls, as one token.
 const CALL: &str = "\n{\"name\": \"read\", \"arguments\": {\"path\": \"a.txt\"}}\n";
+/// The same, for one that changes something.
+const WRITE: &str = "\n{\"name\": \"write\", \"arguments\": {\"path\": \"b.txt\", \"content\": \"done\"}}\n";
 
 /// A machine of its own: a home, a project, and nothing of the real environment but the search path. Its engines end with it.
 struct Machine(tempfile::TempDir);
@@ -47,7 +49,7 @@ impl Machine {
 
     /// Writes a model that answers with these many words, after it has read a file when it is to call.
     fn talker(&self, first: First, count: usize) -> (String, String) {
-        let special: Vec<&str> = QWEN.iter().copied().chain([CALL]).collect();
+        let special: Vec<&str> = QWEN.iter().copied().chain([CALL, WRITE]).collect();
         let gguf = Gguf::llama().layers(1).weights(Weights::F32).context(16_384).template(TEMPLATE);
         let mut raw = gguf.special(&special).vocab(1_000 + 3 * count).raw();
         let said = words(&raw, count);
@@ -59,6 +61,7 @@ impl Machine {
         let chains = match first {
             First::Talk => vec![chain(&["Ċ"], &said)],
             First::Call => vec![chain(&["Ċ", "<tool_call>", CALL, "</tool_call>"], &[]), chain(&["ĉ"], &said)],
+            First::Write => vec![chain(&["Ċ", "<tool_call>", WRITE, "</tool_call>"], &[]), chain(&["ĉ"], &said)],
         };
         follow(&mut raw, &chains);
         (self.write("talker.gguf", &raw.bytes()), spoken(&said))
@@ -122,6 +125,7 @@ impl Drop for Machine {
 enum First {
     Talk,
     Call,
+    Write,
 }
 
 /// How a run ended.
@@ -230,6 +234,35 @@ fn two_runs_share_one_engine_and_its_cache() {
     assert_eq!(machine.agent(&["engine", "stop", "--json"]).json()["stopped"], 1);
     assert_eq!(machine.status(), Vec::<Value>::new());
     await_end(engine);
+}
+
+#[test]
+fn attempts_side_by_side_read_what_they_share_once() {
+    let machine = Machine::new();
+    let fix = |model: &str, test: &str| {
+        let pins = ["-c", "plan.n_ctx=16384", "-c", "engine.threads=1", "-c", "turn_tokens=200", "--output", "json"];
+        let task = ["fix", "--issue", "There must be a file b.txt", "--strategy", "loop", "--attempts", "4"];
+        let options = ["--model", model, "--test", test];
+        Ended::of(machine.command(&[task.as_slice(), &options, &pins].concat()).output().unwrap())
+    };
+    let (reader, _) = machine.talker(First::Call, 30);
+    let failed = fix(&reader, "test -e b.txt");
+    let result = failed.json();
+    assert_eq!((failed.code, result["status"].as_str()), (Some(1), Some("unfixed")), "{}", failed.err);
+    assert_eq!((result["attempts"].as_u64(), result["steps"].as_u64()), (Some(4), Some(8)), "{}", failed.err);
+    let tokens = |name: &str| result["tokens"][name].as_u64().unwrap();
+    assert_eq!(tokens("prompt"), tokens("prefilled") + tokens("reused"));
+    // Eight prompts, of which one was read, and four results of a tool.
+    assert!(tokens("prefilled") < tokens("prompt") / 8 + 4 * 100, "{result}");
+    assert!(failed.err.contains("[4] read a.txt"), "{}", failed.err);
+    machine.agent(&["engine", "stop"]);
+
+    let (writer, words) = machine.talker(First::Write, 30);
+    let fixed = fix(&writer, "test -e b.txt");
+    let result = fixed.json();
+    assert_eq!((fixed.code, result["status"].as_str()), (Some(0), Some("fixed")), "{}", fixed.err);
+    assert_eq!((&result["files"][0], result["summary"].as_str().map(str::trim)), (&"b.txt".into(), Some(words.as_str())));
+    assert!(machine.project().join("b.txt").exists());
 }
 
 #[test]

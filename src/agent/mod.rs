@@ -4,6 +4,7 @@
 //! `sessions::fold::follow`) holds the conversation, which is why the session log is only one more reader of them.
 
 pub mod approval;
+pub mod beside;
 mod changes;
 pub mod drive;
 mod intake;

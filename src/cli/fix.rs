@@ -32,7 +32,7 @@ pub struct Fix {
     /// In which order repair tries changes: for measurements
     #[arg(long, value_name = "NAME", default_value = "ranked", hide = true)]
     order: Order,
-    /// How often the loop tries, each time from the start with the lesson of the last one
+    /// How often the loop tries, each time from the start: side by side where the engine can, else with the lesson of the last one
     #[arg(long, value_name = "N")]
     attempts: Option<u32>,
     #[command(flatten)]
@@ -154,6 +154,13 @@ impl Fix {
                 Told::Event(event) => {
                     recorder.on(event);
                     progress.on(event, Instant::now());
+                }
+                Told::OpeningOf(attempt, words) => {
+                    words.iter().for_each(|message| recorder.message_of(Some(attempt), message));
+                }
+                Told::EventOf(attempt, event) => {
+                    recorder.on_of(Some(attempt), event);
+                    progress.on_one(attempt, event, Instant::now());
                 }
             };
             Ok(fix::fix(&mut agent, &options, &ground.places, &mut sink).await)

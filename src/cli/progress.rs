@@ -58,22 +58,32 @@ impl<W: Write> Progress<W> {
 
     /// Shows one event.
     pub fn on(&mut self, event: &Event, now: Instant) {
+        self.show(event, "", now);
+    }
+
+    /// Shows one event of one of several attempts at once.
+    pub fn on_one(&mut self, attempt: u32, event: &Event, now: Instant) {
+        self.show(event, &format!("[{attempt}] "), now);
+    }
+
+    /// Shows one event, with something in front of what is whole.
+    fn show(&mut self, event: &Event, front: &str, now: Instant) {
         match event {
             Event::Delta(delta) => self.delta(delta, now),
             Event::Turn { text, calls, .. } => {
                 self.close();
                 if !calls.is_empty() && !text.trim().is_empty() {
-                    self.line(&clip(text.trim()));
+                    self.line(&clip(&format!("{front}{}", text.trim())));
                 }
             }
-            Event::Calling { call } => self.line(&describe(call)),
+            Event::Calling { call } => self.line(&format!("{front}{}", describe(call))),
             Event::Called { name, answer, .. } => {
                 if let Some(error) = &answer.error {
-                    self.line(&clip(&format!("  {name} failed: {}", error.message)));
+                    self.line(&clip(&format!("{front}  {name} failed: {}", error.message)));
                 }
             }
-            Event::Nudge { text } => self.line(&clip(&format!("  told the model: {text}"))),
-            Event::Compacted(compacted) => self.line(&compaction(compacted)),
+            Event::Nudge { text } => self.line(&clip(&format!("{front}  told the model: {text}"))),
+            Event::Compacted(compacted) => self.line(&format!("{front}{}", compaction(compacted))),
             Event::Window(_) => {}
             Event::Done { .. } => self.close(),
         }
@@ -220,6 +230,16 @@ mod tests {
         let load = Event::Delta(Delta::Load { fraction: 0.5 });
         let written = check(Screen::Plain, &[(0, load), (100, prefill(0)), (5100, prefill(500)), (5200, prefill(600))]);
         assert_eq!(written, "reading 500 of 1000 tokens, 50 %, 5 s left\n");
+    }
+
+    #[test]
+    fn what_one_of_several_attempts_does_is_told_with_its_number() {
+        let (mut written, now) = (Vec::new(), Instant::now());
+        let mut progress = Progress::new(&mut written, Screen::Plain);
+        progress.on_one(2, &calling("read", r#"{"path":"a.rs"}"#), now);
+        progress.on_one(1, &calling("run", r#"{"command":"make"}"#), now);
+        progress.on(&Event::Delta(Delta::Notice { text: "fixed".into() }), now);
+        assert_eq!(String::from_utf8(written).unwrap(), "[2] read a.rs\n[1] run make\nfixed\n");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How long loops that have asked wait for one that has not: as long as the last call took, for then going twice costs no more
 /// than waiting, within these bounds. Most commands end in the lower one.
-const SHORT: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_secs(10);
 /// How long an engine may take to end a call that nobody wants any more. Then it is given up.
 const CANCELLED: Duration = Duration::from_millis(300);

@@ -1,6 +1,7 @@
 //! One attempt: the loop, from an opening to its end. The seam where tests put a scripted model.
 
 use crate::agent::approval::Policy;
+use crate::agent::beside::Member;
 use crate::agent::limits::Limits;
 use crate::agent::{Agent, Generation, Report, Task};
 use crate::context::environment;
@@ -24,6 +25,9 @@ pub enum Told<'a> {
     /// The words that an attempt begins with, which no event says.
     Opening(&'a [Message]),
     Event(&'a Event),
+    /// The same of one of several attempts at once, by its number.
+    OpeningOf(u32, &'a [Message]),
+    EventOf(u32, &'a Event),
 }
 
 /// Where it goes.
@@ -39,6 +43,14 @@ pub trait Work {
 
     /// Works on a task to its end.
     fn work<'a>(&'a mut self, task: Task, sink: Sink<'a>) -> Pending<'a, Report>;
+
+    /// Works on several tasks that begin alike at the same time; see [`Agent::work_beside`].
+    fn beside<'a>(
+        &'a mut self,
+        members: Vec<Member>,
+        sink: &'a mut (dyn FnMut(usize, &Event) + Send),
+        ended: &'a mut (dyn FnMut(usize, Report) + Send),
+    ) -> Pending<'a, ()>;
 
     /// Says how likely texts are as the model's answer. `None`: this engine does not show it.
     fn score<'a>(&'a mut self, request: &'a ScoreRequest, stop: &'a CancellationToken, sink: Sink<'a>) -> Pending<'a, Scored>;
@@ -84,6 +96,15 @@ impl Work for Agent {
 
     fn work<'a>(&'a mut self, task: Task, sink: Sink<'a>) -> Pending<'a, Report> {
         Box::pin(async move { Agent::work(self, task, &mut |event: &Event| sink(Told::Event(event))).await })
+    }
+
+    fn beside<'a>(
+        &'a mut self,
+        members: Vec<Member>,
+        sink: &'a mut (dyn FnMut(usize, &Event) + Send),
+        ended: &'a mut (dyn FnMut(usize, Report) + Send),
+    ) -> Pending<'a, ()> {
+        Box::pin(self.work_beside(members, sink, ended))
     }
 
     fn cancel(&self) -> CancellationToken {

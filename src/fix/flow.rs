@@ -1,5 +1,6 @@
 //! The order of things in a fix: see it fail, try the likeliest changes, let it be worked on, see again, judge, keep or drop.
 
+use crate::agent::Task;
 use crate::agent::limits::{Cost, Limits, Spent};
 use crate::fix::attempt::{Setting, Sink, Told, Work, learn, task};
 use crate::fix::checks::{TestRun, Tests, succeeds};
@@ -77,6 +78,29 @@ pub(crate) struct Before {
     pub took: Duration,
 }
 
+/// What all attempts begin from.
+#[derive(Clone, Copy)]
+pub(crate) struct Scene<'a> {
+    pub workspace: &'a Workspace,
+    pub info: &'a EngineInfo,
+    pub before: Option<&'a Before>,
+}
+
+impl Scene<'_> {
+    /// Puts a failed attempt into words for a later one.
+    pub fn learn(&self, tried: &Tried) -> FixLesson {
+        let test = self.before.zip(tried.after.as_ref()).map(|(before, after)| outcome(&before.command, after));
+        learn(self.workspace, &tried.changes, &tried.outcome, test)
+    }
+}
+
+/// How it goes on after one attempt or several.
+pub(crate) enum Next {
+    Ended(Ending),
+    /// They failed, and more may be made: what the next ones are told.
+    Failed(Vec<FixLesson>),
+}
+
 impl<'a> Flow<'a> {
     /// Goes from the issue to the end. An error means that it could not be carried out at all.
     pub async fn go(&mut self) -> Result<Ending, FixError> {
@@ -106,24 +130,38 @@ impl<'a> Flow<'a> {
                 workspace.settle(&tree)?;
             }
         }
-        let mut lesson = None;
+        let scene = Scene { workspace: &workspace, info: &info, before: before.as_ref() };
+        let mut lessons = Vec::new();
+        self.say_if_apart(scene);
         loop {
             if self.work.cancel().is_cancelled() {
                 return Ok(Ending::interrupted());
             }
-            self.tally.attempts += 1;
-            let tried = self.attempt(&workspace, &tree, &info, (before.as_ref(), lesson.take())).await;
-            let tried = tried.inspect_err(|_| self.drop_result(&workspace, &tree))?;
-            let ended = self.end(&workspace, &tree, before.as_ref(), &tried);
-            if let Some(ending) = ended.inspect_err(|_| self.drop_result(&workspace, &tree))? {
-                return Ok(ending);
+            let next = match self.breadth(scene) {
+                breadth if breadth > 1 => self.round(scene, tree, (breadth, &lessons)).await?,
+                _ => self.single(scene, tree, lessons.first().cloned()).await?,
+            };
+            match next {
+                Next::Ended(ending) => return Ok(ending),
+                Next::Failed(learned) => lessons = learned,
             }
-            let test = before.as_ref().zip(tried.after.as_ref()).map(|(before, after)| outcome(&before.command, after));
-            lesson = Some(learn(&workspace, &tried.changes, &tried.outcome, test));
-            self.drop_result(&workspace, &tree);
-            self.say(format!("attempt {} of {} failed; trying again from the start", self.tally.attempts, options.attempts));
+            self.say(format!("{} of {} attempts failed; trying again from the start", self.tally.attempts, options.attempts));
             tree = workspace.attempt(self.tally.attempts + 1)?;
         }
+    }
+
+    /// Makes one attempt.
+    async fn single(&mut self, scene: Scene<'_>, tree: Tree, lesson: Option<FixLesson>) -> Result<Next, FixError> {
+        let workspace = scene.workspace;
+        self.tally.attempts += 1;
+        let tried = self.attempt(scene, &tree, lesson).await;
+        let tried = tried.inspect_err(|_| self.drop_result(workspace, &tree))?;
+        let ended = self.end(workspace, &tree, scene.before, &tried);
+        if let Some(ending) = ended.inspect_err(|_| self.drop_result(workspace, &tree))? {
+            return Ok(Next::Ended(ending));
+        }
+        self.drop_result(workspace, &tree);
+        Ok(Next::Failed(vec![scene.learn(&tried)]))
     }
 
     fn onto(&self) -> Option<Onto<'_>> {
@@ -162,26 +200,24 @@ impl<'a> Flow<'a> {
     }
 
     /// Lets the loop work on the tree, and judges what it did.
-    async fn attempt(
-        &mut self,
-        workspace: &Workspace,
-        tree: &Tree,
-        info: &EngineInfo,
-        (before, lesson): (Option<&Before>, Option<FixLesson>),
-    ) -> Result<Tried, FixError> {
-        let options = self.wish.options;
-        let test = before.map(|before| outcome(&before.command, &before.run));
-        let opening = FixOpening { issue: options.issue.clone(), test, lesson };
-        let logs = self.wish.places.state.join("logs").join(&options.session);
-        let (project, limits, generation) = (tree.project(), self.left(), options.generation);
-        let (window, profile) = (info.window.map(|tokens| tokens.0), info.profile);
-        let setting = Setting { known_as: &options.dir, project, window, profile, limits, generation, logs };
-        let task = task(setting, &opening)?;
+    async fn attempt(&mut self, scene: Scene<'_>, tree: &Tree, lesson: Option<FixLesson>) -> Result<Tried, FixError> {
+        let task = self.task(scene, tree, lesson)?;
         (self.sink)(Told::Opening(&task.opening));
         let report = self.work.work(task, self.sink).await;
         self.tally.steps += report.steps;
         self.count(report.tokens);
-        self.examine((workspace, tree), before, report.outcome, Rivalled::No).await
+        self.examine((scene.workspace, tree), scene.before, report.outcome, Rivalled::No).await
+    }
+
+    /// Puts together what an attempt in a tree is told.
+    pub(crate) fn task(&self, scene: Scene<'_>, tree: &Tree, lesson: Option<FixLesson>) -> Result<Task, FixError> {
+        let (options, info) = (self.wish.options, scene.info);
+        let test = scene.before.map(|before| outcome(&before.command, &before.run));
+        let opening = FixOpening { issue: options.issue.clone(), test, lesson };
+        let logs = self.wish.places.state.join("logs").join(&options.session);
+        let (project, limits, generation) = (tree.project(), self.left(), options.generation);
+        let (window, profile) = (info.window.map(|tokens| tokens.0), info.profile);
+        task(Setting { known_as: &options.dir, project, window, profile, limits, generation, logs }, &opening)
     }
 
     /// Looks at what was done to a tree, runs the tests there, and judges.

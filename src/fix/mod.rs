@@ -12,7 +12,9 @@ mod flow;
 pub mod issue;
 pub mod keep;
 pub mod output;
+mod purse;
 mod ranked;
+mod round;
 #[cfg(test)]
 mod tests;
 pub mod verdict;

@@ -1,12 +1,13 @@
 //! The whole way with a scripted worker and real commands: what reaches the user, and how it is told.
 
+use crate::agent::beside::Member;
 use crate::agent::limits::{Limits, Spent};
 use crate::agent::{Generation, Report, Task};
 use crate::fix::attempt::{Scored, Sink, Work};
 use crate::fix::checks::{Pending, Shell};
 use crate::fix::{FixOptions, FixResult, Output, Status, Strategy, Wish, run};
 use crate::path::Places;
-use crate::protocol::event::Outcome;
+use crate::protocol::event::{Event, Outcome};
 use crate::protocol::exit::Exit;
 use crate::protocol::message::Message;
 use crate::protocol::turn::{EngineInfo, Profile, Reply, Sampling, ScoreRequest, Scores, TurnRequest, Usage};
@@ -23,24 +24,52 @@ use tokio_util::sync::CancellationToken;
 pub(crate) type Act<'a> = Box<dyn FnMut(&Path) -> Outcome + 'a>;
 
 /// Does in each attempt what its script says, and keeps what it was told.
-#[derive(Default)]
 pub(crate) struct Scripted<'a> {
     pub acts: Vec<Act<'a>>,
     pub tasks: Vec<Task>,
     pub unready: Option<String>,
+    pub window: Option<Tokens>,
     pub profile: Profile,
     /// Changes that it finds likely, the likeliest first. `None`: it does not say.
     pub likes: Option<Vec<&'static str>>,
     /// What it says when it is asked for one turn, last first.
     pub says: Vec<&'static str>,
     pub asked: Vec<ScoreRequest>,
+    /// How many attempts it can be at at once.
+    pub forks: u32,
+    /// How many moments each of those takes; none but the beginning where it is not said.
+    pub lasts: Vec<usize>,
+    /// How many were made at once each time, and which of them were stopped.
+    pub rounds: Vec<usize>,
+    pub stopped: Vec<usize>,
     pub cancel: CancellationToken,
+}
+
+impl Default for Scripted<'_> {
+    fn default() -> Self {
+        Self {
+            acts: Vec::new(),
+            tasks: Vec::new(),
+            unready: None,
+            window: Some(Tokens(32_768)),
+            profile: Profile::default(),
+            likes: None,
+            says: Vec::new(),
+            asked: Vec::new(),
+            forks: 0,
+            lasts: Vec::new(),
+            rounds: Vec::new(),
+            stopped: Vec::new(),
+            cancel: CancellationToken::new(),
+        }
+    }
 }
 
 impl Work for Scripted<'_> {
     fn ready<'a>(&'a mut self, _: Sink<'a>) -> Pending<'a, Result<EngineInfo, String>> {
-        let (model, window) = ("tiny".into(), Some(Tokens(8_192)));
-        let info = EngineInfo { model, window, exact: true, thinks: false, profile: self.profile, grounds: false, forks: 0 };
+        let (model, window) = ("tiny".into(), self.window);
+        let info =
+            EngineInfo { model, window, exact: true, thinks: false, profile: self.profile, grounds: false, forks: self.forks };
         let answer = self.unready.clone().map_or(Ok(info), Err);
         Box::pin(async { answer })
     }
@@ -71,13 +100,53 @@ impl Work for Scripted<'_> {
         Box::pin(async move { Report { outcome, steps: 3, tokens, changes: Vec::new() } })
     }
 
+    fn beside<'a>(
+        &'a mut self,
+        members: Vec<Member>,
+        sink: &'a mut (dyn FnMut(usize, &Event) + Send),
+        ended: &'a mut (dyn FnMut(usize, Report) + Send),
+    ) -> Pending<'a, ()> {
+        let first = self.tasks.len();
+        self.rounds.push(members.len());
+        let mut open: Vec<(usize, Member)> = members.into_iter().enumerate().collect();
+        self.tasks.extend(open.iter().map(|(_, member)| member.task.clone()));
+        Box::pin(async move {
+            for moment in 0.. {
+                let (now, later): (Vec<_>, Vec<_>) = open.into_iter().partition(|(at, member)| {
+                    member.stop.is_cancelled() || self.lasts.get(first + at).is_none_or(|lasts| *lasts <= moment)
+                });
+                for (at, member) in now {
+                    let stopped = member.stop.is_cancelled();
+                    let usage = Usage { prompt: Tokens(30), prefilled: Tokens(20), reused: Tokens(10), ..Usage::default() };
+                    let (text, thinking, calls) = (String::new(), String::new(), Vec::new());
+                    sink(at, &Event::Turn { step: 1, text, thinking, calls, usage });
+                    let outcome = if stopped {
+                        self.stopped.push(first + at);
+                        Outcome::Interrupted
+                    } else {
+                        (self.acts[first + at])(member.task.root.as_path())
+                    };
+                    sink(at, &Event::Done { outcome: outcome.clone() });
+                    let mut tokens = Spent::default();
+                    tokens.add(&usage);
+                    ended(at, Report { outcome, steps: 1, tokens, changes: Vec::new() });
+                }
+                if later.is_empty() {
+                    return;
+                }
+                open = later;
+                tokio::task::yield_now().await;
+            }
+        })
+    }
+
     fn cancel(&self) -> CancellationToken {
         self.cancel.clone()
     }
 }
 
 impl Scripted<'_> {
-    fn told(&self, attempt: usize) -> String {
+    pub fn told(&self, attempt: usize) -> String {
         match &self.tasks[attempt].opening[..] {
             [Message::System { .. }, Message::User { text }] => text.clone(),
             other => panic!("{other:?}"),
@@ -140,7 +209,7 @@ pub(crate) fn git(dir: &Path, arguments: &str) -> String {
 }
 
 impl World {
-    async fn fix<'a>(&self, acts: Vec<Act<'a>>) -> (FixResult, Scripted<'a>) {
+    pub async fn fix<'a>(&self, acts: Vec<Act<'a>>) -> (FixResult, Scripted<'a>) {
         let mut scripted = Scripted { acts, ..Scripted::default() };
         (self.fix_by(&mut scripted).await, scripted)
     }
@@ -150,7 +219,7 @@ impl World {
         run(scripted, &shell, Wish { options: &self.options, places: &self.places }, &mut |_| {}).await
     }
 
-    fn answer(&self) -> String {
+    pub fn answer(&self) -> String {
         fs::read_to_string(self.options.dir.join("answer.txt")).unwrap()
     }
 
@@ -181,11 +250,11 @@ pub(crate) fn writes<'a>(edits: &'a [(&'a str, &'a str)]) -> Act<'a> {
     })
 }
 
-fn cures<'a>() -> Act<'a> {
+pub(crate) fn cures<'a>() -> Act<'a> {
     writes(&[("answer.txt", "42\n")])
 }
 
-fn ends<'a>(outcome: Outcome) -> Act<'a> {
+pub(crate) fn ends<'a>(outcome: Outcome) -> Act<'a> {
     Box::new(move |root| {
         fs::write(root.join("answer.txt"), "half\n").unwrap();
         outcome.clone()

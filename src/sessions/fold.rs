@@ -6,6 +6,7 @@ use crate::protocol::turn::Usage;
 use crate::sessions::SessionError;
 use crate::sessions::log::{FORMAT, Head};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A session as it was said.
@@ -37,19 +38,25 @@ pub fn fold(bytes: &[u8], path: &Path) -> Result<Session, SessionError> {
         usage: Usage::default(),
         skipped: 0,
     };
+    let mut aside = Aside::new();
     for line in bytes.split(|&b| b == b'\n').skip(1).filter(|line| !line.is_empty()) {
         match entry(line) {
-            Some(Entry::Message(message)) => {
-                session.outcome = None;
-                session.transcript.push(message.clone());
-                session.messages.push(message);
+            Some((Some(attempt), entry)) => aside.entry(attempt).or_default().push(entry),
+            Some((None, entry)) => {
+                if matches!(entry, Entry::Message(_) | Entry::Event(Event::Done { .. })) {
+                    session.catch_up(&mut aside);
+                }
+                session.read(entry);
             }
-            Some(Entry::Event(event)) => session.take(&event),
             None => session.skipped += 1,
         }
     }
+    session.catch_up(&mut aside);
     Ok(session)
 }
+
+/// What was written of attempts that were made at once, by their numbers. It is read as if they had been made one after another.
+type Aside = BTreeMap<u32, Vec<Entry>>;
 
 /// Reads the first line.
 pub fn head(bytes: &[u8], path: &Path) -> Result<Head, SessionError> {
@@ -98,15 +105,39 @@ enum Entry {
     Event(Event),
 }
 
-fn entry(line: &[u8]) -> Option<Entry> {
+/// One line, and of which attempt it is where several were made at once.
+fn entry(line: &[u8]) -> Option<(Option<u32>, Entry)> {
     let mut value: Value = serde_json::from_slice(line).ok()?;
+    let attempt = match value.get_mut("of").map(Value::take) {
+        Some(of) => {
+            value = of;
+            Some(value["attempt"].as_u64().and_then(|attempt| u32::try_from(attempt).ok())?)
+        }
+        None => None,
+    };
     if let Some(message) = value.get_mut("message") {
-        return serde_json::from_value(message.take()).ok().map(Entry::Message);
+        return serde_json::from_value(message.take()).ok().map(|message| (attempt, Entry::Message(message)));
     }
-    serde_json::from_value(value.get_mut("event")?.take()).ok().map(Entry::Event)
+    serde_json::from_value(value.get_mut("event")?.take()).ok().map(|event| (attempt, Entry::Event(event)))
 }
 
 impl Session {
+    fn read(&mut self, entry: Entry) {
+        match entry {
+            Entry::Message(message) => {
+                self.outcome = None;
+                self.transcript.push(message.clone());
+                self.messages.push(message);
+            }
+            Entry::Event(event) => self.take(&event),
+        }
+    }
+
+    /// Reads what stood aside, one attempt after another.
+    fn catch_up(&mut self, aside: &mut Aside) {
+        std::mem::take(aside).into_values().flatten().for_each(|entry| self.read(entry));
+    }
+
     fn take(&mut self, event: &Event) {
         follow(&mut self.messages, event);
         match event {

@@ -48,6 +48,12 @@ struct Opening<'a> {
 enum Entry<'a> {
     Message(&'a Message),
     Event(&'a Event),
+    /// Of one of several attempts at once.
+    Of {
+        attempt: u32,
+        #[serde(flatten)]
+        entry: &'a Entry<'a>,
+    },
 }
 
 /// A session that is being written.
@@ -101,20 +107,37 @@ impl SessionLog {
 
     /// Appends a message that no event makes: the opening of a run, a person's words.
     pub fn message(&mut self, message: &Message) -> Result<(), SessionError> {
-        self.line(&Entry::Message(message))
+        self.message_of(None, message)
+    }
+
+    /// The same of one of several attempts at once, by its number. Reading back puts each one's entries together.
+    pub fn message_of(&mut self, attempt: Option<u32>, message: &Message) -> Result<(), SessionError> {
+        self.of(attempt, &Entry::Message(message))
     }
 
     /// Appends an event. What only streams is left out, since the turn comes whole; notices are kept. At the end of a turn
     /// and of a run the disk is waited for.
     pub fn record(&mut self, event: &Event) -> Result<(), SessionError> {
+        self.record_of(None, event)
+    }
+
+    /// The same of one of several attempts at once.
+    pub fn record_of(&mut self, attempt: Option<u32>, event: &Event) -> Result<(), SessionError> {
         if matches!(event, Event::Delta(delta) if !matches!(delta, Delta::Notice { .. })) {
             return Ok(());
         }
-        self.line(&Entry::Event(event))?;
+        self.of(attempt, &Entry::Event(event))?;
         if matches!(event, Event::Turn { .. } | Event::Done { .. }) {
             self.file.sync_data().map_err(|source| self.failed(source))?;
         }
         Ok(())
+    }
+
+    fn of(&mut self, attempt: Option<u32>, entry: &Entry<'_>) -> Result<(), SessionError> {
+        match attempt {
+            Some(attempt) => self.line(&Entry::Of { attempt, entry }),
+            None => self.line(entry),
+        }
     }
 
     fn line(&mut self, value: &impl Serialize) -> Result<(), SessionError> {

@@ -197,6 +197,48 @@ fn a_compaction_changes_what_the_model_has_and_not_what_was_said() {
     assert_eq!((after.steps, after.usage.prompt, after.usage.generated), (3, Tokens(37), Tokens(9)));
 }
 
+proptest! {
+    /// Attempts that are made at once are read as if they had been made one after another.
+    #[test]
+    fn however_attempts_interleave_they_are_read_one_by_one(order in proptest::collection::vec(1u32..4, 30)) {
+        let dir = tempfile::tempdir().unwrap();
+        let (opening, spoken) = (user("Fix the bug."), user("And something else."));
+        let notice = || Event::Delta(Delta::Notice { text: "attempts go side by side".into() });
+        let events = |attempt: u32| {
+            let mut story = story();
+            story.truncate(4 + attempt as usize);
+            story
+        };
+        let mut apart = SessionLog::create(dir.path(), &head("apart")).unwrap();
+        apart.message(&spoken).unwrap();
+        for attempt in 1..4 {
+            apart.message(&opening).unwrap();
+            events(attempt).iter().for_each(|event| apart.record(event).unwrap());
+        }
+        apart.record(&done()).unwrap();
+
+        let mut woven = SessionLog::create(dir.path(), &head("woven")).unwrap();
+        woven.message(&spoken).unwrap();
+        let mut left: Vec<_> = (1..4).map(|attempt| (attempt, Some(opening.clone()), events(attempt).into_iter())).collect();
+        let all = (1..4).flat_map(|attempt| [attempt; 9]);
+        for attempt in order.into_iter().chain(all) {
+            let (attempt, message, rest) = &mut left[attempt as usize - 1];
+            woven.record(&notice()).unwrap();
+            if let Some(message) = message.take() {
+                woven.message_of(Some(*attempt), &message).unwrap();
+            } else if let Some(event) = rest.next() {
+                woven.record_of(Some(*attempt), &event).unwrap();
+            }
+        }
+        woven.record(&done()).unwrap();
+
+        let read = |id| folded(&std::fs::read(shelf::path_of(dir.path(), id)).unwrap());
+        let (apart, woven) = (read("apart"), read("woven"));
+        prop_assert_eq!(woven.skipped, 0);
+        prop_assert_eq!(Session { head: apart.head.clone(), ..woven }, apart);
+    }
+}
+
 #[test]
 fn a_run_that_began_again_has_no_outcome_yet() {
     let dir = written("s");
