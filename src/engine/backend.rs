@@ -20,7 +20,7 @@ pub trait Backend: Send {
     fn turn(&mut self, request: &TurnRequest, sink: &mut dyn FnMut(Delta), cancel: &AtomicBool) -> Result<Reply, EngineError>;
 
     /// Generates several turns that begin alike; the replies come in the order of the requests. The sink hears of loading and
-    /// prefill, not of what is written. One after another, unless the backend can do better.
+    /// prefill, not of what is written. One after another, unless the backend can do better ([`EngineInfo::forks`]).
     fn turns(
         &mut self,
         requests: &[TurnRequest],

@@ -63,8 +63,8 @@ pub trait Engine: Send {
     fn turn<'a>(&'a mut self, request: &'a TurnRequest, sink: Sink<'a>, cancel: &'a CancellationToken) -> Answer<'a, Reply>;
 
     /// Generates several turns that begin alike (attempts at one task, say); the replies come in the order of the requests. The
-    /// embedded engine processes the common beginning once and writes the turns side by side where its cache can; the others
-    /// take one after another. The sink hears of loading and prefill, not of what is written. A cancel ends all of them as it
+    /// embedded engine processes the common beginning once and writes the turns side by side where its cache can, and what each
+    /// adds stays in the cache for its conversation's next turn among several; the others take one after another. The sink hears of loading and prefill, not of what is written. A cancel ends all of them as it
     /// ends one; an error is for all of them.
     fn turns<'a>(
         &'a mut self,

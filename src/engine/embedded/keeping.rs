@@ -179,7 +179,7 @@ impl Embedded {
             self.context.branch(free..free + 1, self.opening);
             let state = self.context.save_branch(free, u64::MAX);
             self.context.prune(free..free + 1, 0);
-            self.put_opening(state, &self.cache[..self.opening].to_vec());
+            self.put_opening(state, numbers(&self.cache[..self.opening]));
             return;
         }
         let (opening, tokens) = (self.opening, self.cache.clone());
@@ -188,7 +188,7 @@ impl Embedded {
         self.checkpoints = Checkpoints::of(checkpoints.at(opening).map(std::slice::from_ref).unwrap_or_default());
         let reached = self.reach(opening) == opening && self.go_back(opening) == opening;
         let state = if reached { self.context.save(Part::Whole) } else { None };
-        self.put_opening(state, &tokens[..opening]);
+        self.put_opening(state, numbers(&tokens[..opening]));
         if self.context.restore(&whole, Part::Whole, tokens.len()) {
             (self.cache, self.checkpoints, self.opening) = (tokens, checkpoints, opening);
         } else {
@@ -196,9 +196,8 @@ impl Embedded {
         }
     }
 
-    fn put_opening(&mut self, state: Option<Vec<u8>>, tokens: &[Token]) {
+    fn put_opening(&mut self, state: Option<Vec<u8>>, tokens: Vec<i32>) {
         if let (Some(state), Some(shelf)) = (state, &mut self.shelf) {
-            let tokens = numbers(tokens);
             shelf.put(Saved { tokens, opening: true, state: Arc::new(state), checkpoints: Vec::new(), past: None });
         }
     }
