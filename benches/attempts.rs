@@ -108,6 +108,7 @@ mod measured {
             thinking_budget: None,
             thinking: false,
             choice: ToolChoice::Auto,
+            grounds: Vec::new(),
         }
     }
 

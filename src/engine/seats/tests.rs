@@ -35,6 +35,7 @@ fn asking(text: &str) -> TurnRequest {
         thinking_budget: None,
         thinking: false,
         choice: ToolChoice::Auto,
+        grounds: Vec::new(),
     }
 }
 
@@ -48,8 +49,15 @@ fn answered(request: &TurnRequest) -> Result<Reply, EngineError> {
 
 impl Engine for Echo {
     fn ready<'a>(&'a mut self, _: Sink<'a>, _: &'a CancellationToken) -> Answer<'a, EngineInfo> {
-        let info =
-            EngineInfo { model: "echo".into(), window: None, exact: true, thinks: false, profile: Profile::Full, forks: 8 };
+        let info = EngineInfo {
+            model: "echo".into(),
+            window: None,
+            exact: true,
+            thinks: false,
+            profile: Profile::Full,
+            grounds: false,
+            forks: 8,
+        };
         Box::pin(async { Ok(info) })
     }
 
