@@ -9,33 +9,69 @@ pub fn of(line: &str) -> &str {
     &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
 }
 
+/// One step of indentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Tab,
+    Blanks(usize),
+}
+
+/// Wider steps are alignment, not nesting.
+const WIDEST_STEP: usize = 8;
+
+impl Unit {
+    /// The step that most lines are deeper by than the line before them. `None`: the lines show none.
+    pub fn of(lines: &[&str]) -> Option<Self> {
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut before = "";
+        for line in lines.iter().filter(|line| !line.trim().is_empty()) {
+            let indent = of(line);
+            if let Some(deeper) = indent.strip_prefix(before).filter(|deeper| !deeper.is_empty()) {
+                // Tabs are counted as steps of no blanks.
+                let step = if deeper.starts_with('\t') { 0 } else { deeper.len() };
+                *counts.entry(step).or_default() += usize::from(step <= WIDEST_STEP);
+            }
+            before = indent;
+        }
+        let (step, _) =
+            counts.into_iter().filter(|(_, count)| *count > 0).max_by_key(|(step, count)| (*count, usize::MAX - step))?;
+        Some(if step == 0 { Self::Tab } else { Self::Blanks(step) })
+    }
+}
+
 /// From an indent as the model wrote it to the file's own.
 #[derive(Debug, PartialEq, Eq)]
 pub struct IndentMap<'a> {
-    pairs: BTreeMap<&'a str, &'a str>,
-    /// One step deeper, as the model and as the file write it.
-    step: (String, String),
+    known: BTreeMap<&'a str, &'a str>,
+    /// The first line alone lost its indentation, as it does where a search is trimmed: that is no shift of the others.
+    first: Option<(&'a str, &'a str)>,
+    scale: Scale,
+}
+
+/// How many columns of the file stand for how many that the model wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Scale {
+    from: usize,
+    to: usize,
+    tabs: bool,
 }
 
 impl<'a> IndentMap<'a> {
-    /// Reads the map off pairs of (written line, file line) with equal contents. `None` when one written indent stands for
-    /// two of the file's, or when deeper does not stay deeper: then the lines are not one shifted block.
-    pub fn read(lines: &[(&'a str, &'a str)], replacement: &str) -> Option<Self> {
-        let mut pairs: BTreeMap<&str, &str> = BTreeMap::new();
-        for (written, file) in lines.iter().filter(|(w, _)| !w.trim().is_empty()) {
-            let (from, to) = (of(written), of(file));
-            if *pairs.entry(from).or_insert(to) != to {
-                return None;
-            }
+    /// Reads the map off pairs of (written line, file line) with equal contents, in order. `None` when one written indent stands
+    /// for two of the file's, or when deeper does not stay deeper: then the lines are not one shifted block.
+    pub fn read(lines: &[(&'a str, &'a str)], replacement: &str, unit: Option<Unit>) -> Option<Self> {
+        let pairs: Vec<(&str, &str)> = lines.iter().filter(|(w, _)| !w.trim().is_empty()).map(|(w, f)| (of(w), of(f))).collect();
+        let ((written, file), rest) = pairs.split_first()?;
+        if columns(written) < columns(file)
+            && !rest.is_empty()
+            && let Some(known) = in_step(rest).filter(|known| known.iter().all(|(w, f)| absolute(w, f)))
+        {
+            let scale = Scale::of(&known, replacement, unit);
+            return Some(Self { known, first: Some((written, file)), scale });
         }
-        let mut by_width: Vec<(usize, usize)> = pairs.iter().map(|(f, t)| (width(f), width(t))).collect();
-        by_width.sort_unstable();
-        by_width.dedup();
-        if by_width.windows(2).any(|w| w[0].1 >= w[1].1) {
-            return None;
-        }
-        let step = step(&pairs, replacement);
-        Some(Self { pairs, step })
+        let known = in_step(&pairs)?;
+        let scale = Scale::of(&known, replacement, unit);
+        Some(Self { known, first: None, scale })
     }
 
     /// The line with the indent that the file would give it.
@@ -49,64 +85,123 @@ impl<'a> IndentMap<'a> {
     }
 
     fn indent(&self, written: &str) -> String {
-        if let Some(known) = self.pairs.get(written) {
+        if let Some(known) = self.known.get(written) {
             return (*known).to_owned();
         }
-        let (from, to) = &self.step;
-        let deeper = self.pairs.iter().filter(|(known, _)| written.starts_with(**known)).max_by_key(|(known, _)| known.len());
-        if let Some((known, base)) = deeper {
-            let extra = &written[known.len()..];
-            let steps = extra.len() / from.len().max(1);
-            let rest = if from == to {
-                &extra[(steps * from.len()).min(extra.len())..]
-            } else {
-                &extra[..extra.len() % from.len().max(1)]
-            };
-            return format!("{base}{}{rest}", to.repeat(steps));
+        if let Some((_, file)) = self.first.filter(|(first, _)| *first == written) {
+            return file.to_owned();
         }
-        let Some((known, base)) = self.pairs.iter().min_by_key(|(known, _)| known.len()) else { return written.to_owned() };
-        let steps = known.len().saturating_sub(written.len()).div_ceil(from.len().max(1));
-        base[..base.len().saturating_sub(steps * to.len())].to_owned()
+        let wide = columns(written);
+        let near = self.known.iter().filter(|(from, _)| columns(from) <= wide).max_by_key(|(from, _)| columns(from));
+        match near.or_else(|| self.known.iter().min_by_key(|(from, _)| columns(from))) {
+            Some((from, to)) if columns(from) <= wide => format!("{to}{}", self.scale.blanks(wide - columns(from))),
+            Some((from, to)) => self.scale.less(to, columns(from) - wide),
+            None => written.to_owned(),
+        }
     }
 }
 
-/// Tabs count as four, for comparing depths only.
-fn width(indent: &str) -> usize {
-    indent.chars().map(|c| if c == '\t' { 4 } else { 1 }).sum()
+/// The pairs as a map, if it is one and deeper stays deeper.
+fn in_step<'a>(pairs: &[(&'a str, &'a str)]) -> Option<BTreeMap<&'a str, &'a str>> {
+    let mut known = BTreeMap::new();
+    for (from, to) in pairs {
+        if *known.entry(*from).or_insert(*to) != *to {
+            return None;
+        }
+    }
+    let mut by_width: Vec<(usize, usize)> = known.iter().map(|(from, to)| (columns(from), columns(to))).collect();
+    by_width.sort_unstable();
+    by_width.dedup();
+    (!by_width.windows(2).any(|w| w[0].1 >= w[1].1)).then_some(known)
 }
 
-/// What one step is on each side: from two known depths when there are two, else from what the one known depth and the replacement show.
-fn step(pairs: &BTreeMap<&str, &str>, replacement: &str) -> (String, String) {
-    let mut known: Vec<(&str, &str)> = pairs.iter().map(|(f, t)| (*f, *t)).collect();
-    known.sort_unstable_by_key(|(f, _)| f.len());
-    let between = known.windows(2).filter_map(|w| Some((w[1].0.strip_prefix(w[0].0)?, w[1].1.strip_prefix(w[0].1)?)));
-    if let Some((from, to)) = between.filter(|(f, t)| !f.is_empty() && !t.is_empty()).min_by_key(|(f, _)| f.len()) {
-        return (from.to_owned(), to.to_owned());
+/// Whether the two stand for the same depth, tabs counted as four columns or as eight.
+fn absolute(written: &str, file: &str) -> bool {
+    let with = |tab: usize, indent: &str| indent.chars().map(|c| if c == '\t' { tab } else { 1 }).sum::<usize>();
+    written == file || [4, 8].iter().any(|tab| with(*tab, written) == with(*tab, file))
+}
+
+/// The columns of an indent. A tab counts as four, for comparing depths only.
+fn columns(indent: &str) -> usize {
+    indent.chars().map(|c| if c == '\t' { TAB } else { 1 }).sum()
+}
+
+const TAB: usize = 4;
+
+impl Scale {
+    const SAME: Self = Self { from: 1, to: 1, tabs: false };
+
+    /// From two known depths when there are two, else from what the one known depth, the replacement and the file show.
+    fn of(known: &BTreeMap<&str, &str>, replacement: &str, unit: Option<Unit>) -> Self {
+        let tabs =
+            known.values().any(|to| to.contains('\t')) || (known.values().all(|to| to.is_empty()) && unit == Some(Unit::Tab));
+        let mut depths: Vec<(usize, usize)> = known.iter().map(|(from, to)| (columns(from), columns(to))).collect();
+        depths.sort_unstable();
+        let between = depths.windows(2).map(|w| (w[1].0 - w[0].0, w[1].1 - w[0].1)).filter(|(from, to)| *from > 0 && *to > 0);
+        if let Some((from, to)) = between.min() {
+            return Self { from, to, tabs };
+        }
+        let (from, to) = depths.first().copied().unwrap_or_default();
+        let base = known.keys().next().copied().unwrap_or_default();
+        let own = own_step(base, replacement);
+        let written_in_tabs = base.contains('\t') || replacement.lines().any(|line| of(line).starts_with('\t'));
+        if tabs != written_in_tabs && from > 0 && to > 0 && (from % to == 0 || to % from == 0) {
+            return Self { from, to, tabs };
+        }
+        let wide = match unit {
+            _ if tabs => TAB,
+            Some(Unit::Blanks(step)) => step,
+            Some(Unit::Tab) | None => own.unwrap_or(TAB),
+        };
+        match own {
+            // Eight is a continued line in a file of fours or twos, not the model's step.
+            Some(own) if own != wide && own < WIDEST_STEP => Self { from: own, to: wide, tabs },
+            _ => Self { tabs, ..Self::SAME },
+        }
     }
-    let (from, to) = known.first().copied().unwrap_or_default();
-    let (from_tabs, to_tabs) = (from.contains('\t'), to.contains('\t'));
-    if !from.is_empty() && !to.is_empty() && from_tabs != to_tabs {
-        let tabs = if from_tabs { from.len() } else { to.len() };
-        let blanks = if from_tabs { to.len() } else { from.len() };
-        let blank = " ".repeat((blanks / tabs.max(1)).max(1));
-        return if from_tabs { ("\t".into(), blank) } else { (blank, "\t".into()) };
+
+    /// Blanks of the file for columns that the model wrote.
+    fn blanks(self, wide: usize) -> String {
+        let to = wide * self.to / self.from;
+        if self.tabs {
+            return format!("{}{}", "\t".repeat(to / TAB), " ".repeat(to % TAB));
+        }
+        // What is no whole number of steps is alignment, and stays as wide as it was written.
+        let odd = wide * self.to % self.from;
+        if odd == 0 { " ".repeat(to) } else { " ".repeat(wide / self.from * self.to + wide % self.from) }
     }
-    let depths = replacement.lines().filter(|l| !l.trim().is_empty()).map(of);
-    let smallest = depths.filter_map(|d| d.strip_prefix(from)).filter(|d| !d.is_empty()).min_by_key(|d| d.len());
-    let from_step = smallest.unwrap_or("    ").to_owned();
-    let to_step = if to_tabs && from_step.starts_with(' ') { "\t".to_owned() } else { from_step.clone() };
-    (from_step, to_step)
+
+    /// The file's indent `to` without what the model wrote less.
+    fn less(self, to: &str, wide: usize) -> String {
+        let mut kept = columns(to).saturating_sub((wide * self.to).div_ceil(self.from));
+        to.chars()
+            .take_while(|c| {
+                let width = if *c == '\t' { TAB } else { 1 };
+                let fits = kept >= width;
+                kept = kept.saturating_sub(width);
+                fits
+            })
+            .collect()
+    }
+}
+
+/// The smallest step by which a line of the replacement is deeper than the known indent, or than its own shallowest line.
+fn own_step(base: &str, replacement: &str) -> Option<usize> {
+    let depths = replacement.lines().filter(|line| !line.trim().is_empty()).map(|line| columns(of(line)));
+    let base = columns(base);
+    depths.filter(|depth| *depth > base).map(|depth| depth - base).min()
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::edit::indent::IndentMap;
+    use crate::edit::indent::{IndentMap, Unit};
 
     fn check(search: &str, file: &str, replacement: &str, expected: &str) {
         let pairs: Vec<(&str, &str)> = search.lines().zip(file.lines()).collect();
-        let map = IndentMap::read(&pairs, replacement).expect("one block");
+        let unit = Unit::of(&file.lines().collect::<Vec<_>>());
+        let map = IndentMap::read(&pairs, replacement, unit).expect("one block");
         let mapped: Vec<String> = replacement.lines().map(|l| map.apply(l)).collect();
-        assert_eq!(mapped.join("\n"), expected);
+        assert_eq!(mapped.join("\n"), expected, "{map:?}");
     }
 
     #[test]
@@ -117,7 +212,7 @@ mod tests {
             "if x:\n    if y:\n        a()",
             "        if x:\n            if y:\n                a()",
         );
-        check("    a()", "  a()", "    if x:\n      a()", "  if x:\n    a()");
+        check("         a()", "    a()", "         if x:\n             a()", "    if x:\n        a()");
     }
 
     #[test]
@@ -130,16 +225,43 @@ mod tests {
         );
         check("\ta()", "    a()", "\ta()\n\t\tb()", "    a()\n        b()");
         check("        a()", "\ta()", "        a()\n    b()", "\ta()\nb()");
+        check("  if a {\n    b()", "\tif a {\n\t\tb()", "  if a {\n    if c {\n      b()", "\tif a {\n\t\tif c {\n\t\t\tb()");
+        check("if a {\n  b()", "\tif a {\n\t\tb()", "if a {\n  b()\n}", "\tif a {\n\t\tb()\n\t}");
     }
 
     #[test]
     fn wider_steps_are_scaled() {
         check("    a {\n        b", "  a {\n    b", "    a {\n        c {\n            b", "  a {\n    c {\n      b");
+        check("  a {\n    b", "    a {\n        b", "  a {\n    c {\n      b", "    a {\n        c {\n            b");
+    }
+
+    #[test]
+    fn the_first_line_alone_may_have_lost_its_indentation() {
+        check(
+            "def f():\n        a()",
+            "    def f():\n        a()",
+            "@c\ndef f():\n            b()",
+            "    @c\n    def f():\n            b()",
+        );
+        check(
+            "def f():\n        a()",
+            "\tdef f():\n\t\ta()",
+            "def f():\n        if x:\n            a()",
+            "\tdef f():\n\t\tif x:\n\t\t\ta()",
+        );
     }
 
     #[test]
     fn lines_that_are_no_one_block_are_refused() {
-        assert_eq!(IndentMap::read(&[("a", "  a"), ("b", "    b")], ""), None);
-        assert_eq!(IndentMap::read(&[("a", "    a"), ("  b", "  b")], ""), None);
+        let read = |pairs: &[(&'static str, &'static str)]| IndentMap::read(pairs, "", None);
+        assert_eq!(read(&[("a", "  a"), ("b", "    b")]), None);
+        assert_eq!(read(&[("a", "    a"), ("  b", "  b"), ("    c", "  c")]), None);
+    }
+
+    #[test]
+    fn a_text_shows_its_step() {
+        assert_eq!(Unit::of(&["a", "  b", "    c", "a", "    d"]), Some(Unit::Blanks(2)));
+        assert_eq!(Unit::of(&["a", "\tb", "\t\tc"]), Some(Unit::Tab));
+        assert_eq!(Unit::of(&["a", "b"]), None);
     }
 }

@@ -1,13 +1,19 @@
-//! Where an edit goes: a ladder of three rungs, each tried only when the one above found nothing.
+//! Where an edit goes: a ladder of rungs, each tried only when the ones above found nothing.
 //!
-//! Exact substring, then whole lines without their trailing blanks, then whole lines under one indentation map. A rung
-//! with more than one hit ends the climb: a looser rung must never decide between places that a stricter one could not.
+//! Exact substring; whole lines without their trailing blanks, then without their typography, then under one indentation map,
+//! then both. Then the same for the edit without what the model wrapped it in (`repair`); then without regard to blank lines,
+//! and piece by piece around marks for left-out code. A rung with more than one hit ends the climb: a looser rung must never
+//! decide between places that a stricter one could not. Likeness never applies anything; it only words the refusal.
 
+use crate::edit::blanks;
+use crate::edit::elided;
 use crate::edit::elision;
-use crate::edit::indent::{self, IndentMap};
+use crate::edit::exact;
 use crate::edit::lines::{Lines, flatten};
 use crate::edit::nearest::{self, Nearest};
-use similar::{Algorithm, DiffTag, capture_diff_slices};
+use crate::edit::page::Page;
+use crate::edit::repair;
+use crate::edit::windows::{self, Slack};
 use std::ops::Range;
 
 /// One replacement in one file.
@@ -24,8 +30,16 @@ pub struct Edit {
 pub enum How {
     Exact,
     TrailingBlanks,
+    /// Quotes, dashes or blanks were of another kind; what the edit did not touch kept the file's.
+    Typography,
     /// The replacement was given the file's indentation.
     Indentation,
+    /// Blank lines were left out or added.
+    BlankLines,
+    /// Left-out code was found between its neighbours, and stays.
+    Elision,
+    /// A fence, line numbers, escapes or entities were taken off.
+    Repaired,
 }
 
 /// An edit that has its place.
@@ -69,80 +83,189 @@ pub enum Refusal {
     },
 }
 
-/// A place that a rung found: the range of the flat text to replace, and by what.
-struct Hit {
-    range: Range<usize>,
-    replacement: String,
+/// A search and its replacement, with `\n` ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub(crate) search: String,
+    pub(crate) replace: String,
 }
+
+/// A place that a rung found: the range of the flat text to replace, and by what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) range: Range<usize>,
+    pub(crate) replacement: String,
+}
+
+/// The place of an edit, before anything is changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) hit: Hit,
+    pub(crate) how: How,
+    /// The first line, from 1, that the edit touches.
+    pub(crate) line: usize,
+}
+
+/// The rungs of whole lines, strictest first.
+pub(crate) const WINDOWS: [(How, Slack); 4] = [
+    (How::TrailingBlanks, Slack::Ends),
+    (How::Typography, Slack::Typography),
+    (How::Indentation, Slack::Indentation),
+    (How::Indentation, Slack::Both),
+];
 
 /// Applies an edit to a text, or says why not. Line ends, byte order mark and a missing final newline stay as they are.
+///
+/// Cost: linear in the text for each rung that is tried, and a difference by lines of what is replaced.
 pub fn place(text: &str, edit: &Edit) -> Result<Applied, Refusal> {
-    let (search, replace) = (flatten(&edit.search), flatten(&edit.replace));
-    if search.trim().is_empty() && !text.trim().is_empty() {
+    let lines = Lines::parse(text);
+    let Located { hit, how, line } = locate(&Page::new(lines.flat()), edit)?;
+    Ok(Applied { text: lines.splice(hit.range, &hit.replacement), how, line })
+}
+
+/// Finds the place of an edit.
+pub(crate) fn locate(page: &Page, edit: &Edit) -> Result<Located, Refusal> {
+    let pair = Pair { search: flatten(&edit.search), replace: flatten(&edit.replace) };
+    let empty = pair.search.trim().is_empty();
+    if empty && !page.flat.trim().is_empty() {
         return Err(Refusal::Blank);
     }
-    if search == replace {
+    if pair.search == pair.replace || (empty && page.flat == pair.replace) {
         return Err(Refusal::NoChange);
     }
-    if search.trim().is_empty() {
+    if empty {
         // Nothing stands in the text: there is only one place.
-        let applied = Applied { text: edit.replace.clone(), how: How::Exact, line: 1 };
-        return if text == edit.replace { Err(Refusal::NoChange) } else { Ok(applied) };
+        let hit = Hit { range: 0..page.flat.len(), replacement: pair.replace };
+        return Ok(Located { hit, how: How::Exact, line: 1 });
     }
-    if let Some(mark) = elision::added(&search, &replace) {
-        return Err(Refusal::Elided { mark: mark.to_owned() });
+    let search = Search { page, occurrence: edit.occurrence };
+    let mended = repair::replacement(page, &pair);
+    let (pair, mended) = (mended.as_ref().unwrap_or(&pair), mended.is_some());
+    if let Some(found) = search.climb(pair)? {
+        return Ok(if mended { Located { how: How::Repaired, ..found } } else { found });
     }
-    let lines = Lines::parse(text);
-    let flat = lines.flat();
-    let (whole, cutting): (Vec<_>, Vec<_>) = occurrences(flat, &search).into_iter().partition(|range| !cuts_word(flat, range));
-    if !whole.is_empty() {
-        let range = choose(flat, whole, |range| range.start, edit.occurrence)?;
-        return apply(text, &lines, How::Exact, exact_hit(flat, range, &search, &replace));
-    }
-    for (how, fit) in [(How::TrailingBlanks, trailing as Fit), (How::Indentation, indented)] {
-        let hits = line_hits(flat, &search, &replace, fit);
-        if !hits.is_empty() {
-            let hit = choose(flat, hits, |hit| hit.range.start, edit.occurrence)?;
-            return apply(text, &lines, how, hit);
+    let repaired = repair::all(pair);
+    for repaired in &repaired {
+        let found = search.climb(&repaired.pair)?.filter(|found| repaired.line.is_none_or(|line| line == found.line));
+        if let Some(found) = found {
+            return Ok(Located { how: How::Repaired, ..found });
         }
     }
-    if let Some(range) = cutting.first() {
-        return Err(Refusal::CutsWord { line: lines.number(range.start) });
+    for pair in std::iter::once(pair).chain(repaired.iter().map(|repaired| &repaired.pair)) {
+        if let Some(found) = search.last_rungs(pair)? {
+            return Ok(found);
+        }
     }
-    match applied_before(flat, &replace) {
-        Some(at) => Err(Refusal::AlreadyApplied { line: lines.number(at) }),
-        None => Err(Refusal::Missing { nearest: nearest::nearest(flat, &search) }),
-    }
+    Err(search.missing(pair))
 }
 
-/// Picks the place that is meant from those found, of which there is one at least, in the order of the text.
-fn choose<T>(flat: &str, mut hits: Vec<T>, start: impl Fn(&T) -> usize, occurrence: Option<usize>) -> Result<T, Refusal> {
-    let lines = || {
-        // Each newline is counted once: a search for `}` has a hit on every other line.
-        let (mut line, mut counted) = (1, 0);
-        let numbers = hits.iter().map(start).map(|at| {
-            line += flat[counted..at].matches('\n').count();
-            counted = at;
-            line
-        });
-        numbers.collect()
-    };
-    match occurrence {
-        Some(asked) if asked == 0 || asked > hits.len() => Err(Refusal::NoSuchOccurrence { asked, lines: lines() }),
-        None if hits.len() > 1 => Err(Refusal::Ambiguous { lines: lines() }),
-        picked => Ok(hits.swap_remove(picked.unwrap_or(1) - 1)),
-    }
+/// One search of a place.
+struct Search<'a> {
+    page: &'a Page<'a>,
+    occurrence: Option<usize>,
 }
 
-fn apply(text: &str, lines: &Lines, how: How, hit: Hit) -> Result<Applied, Refusal> {
-    let flat = lines.flat();
-    let line = lines.number(hit.range.start);
-    if resent(flat, &hit) {
-        return Err(Refusal::AlreadyApplied { line });
+impl Search<'_> {
+    /// The exact rung and those of whole lines. `Ok(None)`: none of them found the search.
+    fn climb(&self, pair: &Pair) -> Result<Option<Located>, Refusal> {
+        let page = self.page;
+        let (whole, cutting) = exact::places(page.flat, &pair.search);
+        if !whole.is_empty() {
+            let range = self.choose(whole)?;
+            return self.settle(pair, How::Exact, exact::hit(page, range, pair)).map(Some);
+        }
+        for (how, slack) in WINDOWS {
+            let places = windows::places(page, &pair.search, slack);
+            if !places.is_empty() {
+                let lines = self.choose_lines(places)?;
+                match windows::hit(page, &lines, pair, slack) {
+                    Some(hit) => return self.settle(pair, how, hit).map(Some),
+                    // Another block with the same words: no looser rung may take it either.
+                    None => return Ok(None),
+                }
+            }
+            if slack == Slack::Typography {
+                let inside = windows::folded_places(page, &pair.search);
+                if !inside.is_empty() {
+                    let range = self.choose(inside)?;
+                    return self.settle(pair, how, windows::folded_hit(page, range, pair)).map(Some);
+                }
+            }
+        }
+        match cutting.first() {
+            Some(range) => Err(Refusal::CutsWord { line: self.number(range.start) }),
+            None => Ok(None),
+        }
     }
-    let (range, replacement) = fit_end(flat, hit);
-    let after = lines.splice(range, &replacement);
-    if after == text { Err(Refusal::NoChange) } else { Ok(Applied { text: after, how, line }) }
+
+    /// The rungs that look past lines.
+    fn last_rungs(&self, pair: &Pair) -> Result<Option<Located>, Refusal> {
+        let page = self.page;
+        let places = blanks::places(page, &pair.search);
+        if !places.is_empty() {
+            let lines = self.choose_lines(places)?;
+            return self.settle(pair, How::BlankLines, blanks::hit(page, &lines, pair)).map(Some);
+        }
+        match elided::find(page, pair) {
+            elided::Found::Hit(hit) => self.settle(pair, How::Elision, hit).map(Some),
+            elided::Found::Several(starts) => {
+                Err(Refusal::Ambiguous { lines: starts.iter().map(|start| self.number(*start)).collect() })
+            }
+            elided::Found::Nothing => Ok(None),
+        }
+    }
+
+    /// Why nothing was found.
+    fn missing(&self, pair: &Pair) -> Refusal {
+        let flat = self.page.flat;
+        if let Some(mark) = elision::added(&pair.search, &pair.replace) {
+            return Refusal::Elided { mark: mark.to_owned() };
+        }
+        match applied_before(flat, &pair.replace) {
+            Some(at) => Refusal::AlreadyApplied { line: self.number(at) },
+            None => Refusal::Missing { nearest: nearest::nearest(flat, &pair.search) },
+        }
+    }
+
+    /// Refuses what may not be applied though its place is known, and fits the end.
+    fn settle(&self, pair: &Pair, how: How, hit: Hit) -> Result<Located, Refusal> {
+        let flat = self.page.flat;
+        let line = self.number(hit.range.start);
+        if how != How::Elision
+            && let Some(mark) = elision::added(&pair.search, &pair.replace)
+        {
+            return Err(Refusal::Elided { mark: mark.to_owned() });
+        }
+        if resent(flat, &hit) {
+            return Err(Refusal::AlreadyApplied { line });
+        }
+        let hit = fit_end(flat, fit_start(flat, hit));
+        if flat[hit.range.clone()] == hit.replacement {
+            return Err(Refusal::NoChange);
+        }
+        Ok(Located { hit, how, line })
+    }
+
+    /// Picks the place that is meant from those found, of which there is one at least, in the order of the text.
+    fn choose(&self, mut places: Vec<Range<usize>>) -> Result<Range<usize>, Refusal> {
+        let lines = || places.iter().map(|range| self.number(range.start)).collect();
+        match self.occurrence {
+            Some(asked) if asked == 0 || asked > places.len() => Err(Refusal::NoSuchOccurrence { asked, lines: lines() }),
+            None if places.len() > 1 => Err(Refusal::Ambiguous { lines: lines() }),
+            picked => Ok(places.swap_remove(picked.unwrap_or(1) - 1)),
+        }
+    }
+
+    fn choose_lines(&self, places: Vec<Range<usize>>) -> Result<Range<usize>, Refusal> {
+        let bytes = places.iter().map(|lines| self.page.bytes(lines)).collect();
+        let chosen = self.choose(bytes)?;
+        let wanted = self.page.line_at(chosen.start);
+        Ok(places.into_iter().find(|lines| lines.start == wanted).unwrap_or(wanted..wanted + 1))
+    }
+
+    fn number(&self, byte: usize) -> usize {
+        self.page.line_at(byte) + 1
+    }
 }
 
 /// A call that is sent twice finds its search again where the replacement, which stands there already, contains it.
@@ -154,11 +277,20 @@ fn resent(flat: &str, hit: &Hit) -> bool {
         let rest = flat.get(start..)?.strip_prefix(replacement)?;
         Some(rest.is_empty() || !found.contains('\n') || rest.starts_with('\n'))
     };
-    replacement.match_indices(found).any(|(at, _)| stands(at) == Some(true))
+    !found.is_empty() && replacement.match_indices(found).any(|(at, _)| stands(at) == Some(true))
+}
+
+/// Leaves a newline in front of the search where it ends the line before, and the replacement has none.
+fn fit_start(flat: &str, Hit { mut range, replacement }: Hit) -> Hit {
+    let ends_line = range.start > 0 && !flat[..range.start].ends_with('\n');
+    if ends_line && flat[range.clone()].starts_with('\n') && !replacement.starts_with('\n') && !replacement.is_empty() {
+        range.start += 1;
+    }
+    Hit { range, replacement }
 }
 
 /// Makes the replacement end as the text that it replaces does: nothing is glued on, no blank line is left over.
-fn fit_end(flat: &str, Hit { mut range, mut replacement }: Hit) -> (Range<usize>, String) {
+pub(crate) fn fit_end(flat: &str, Hit { mut range, mut replacement }: Hit) -> Hit {
     let rest = &flat[range.end..];
     let at_end = rest.is_empty() || rest.starts_with('\n');
     if flat[range.clone()].ends_with('\n') {
@@ -167,42 +299,14 @@ fn fit_end(flat: &str, Hit { mut range, mut replacement }: Hit) -> (Range<usize>
         }
     } else if at_end && replacement.ends_with('\n') {
         replacement.pop();
-    } else if at_end && replacement.is_empty() && !rest.is_empty() && (range.start == 0 || flat[..range.start].ends_with('\n')) {
-        // Whole lines were deleted: their last line end goes with them.
-        range.end += 1;
+    } else if at_end && replacement.is_empty() {
+        let start = flat[..range.start].rfind('\n').map_or(0, |at| at + 1);
+        // Whole lines were deleted: their indentation and their last line end go with them.
+        if flat[start..range.start].trim().is_empty() {
+            range = start..range.end + usize::from(!rest.is_empty());
+        }
     }
-    (range, replacement)
-}
-
-/// Every occurrence, overlapping ones too: `}}` stands twice in `}}}`.
-fn occurrences(flat: &str, search: &str) -> Vec<Range<usize>> {
-    let step = search.chars().next().map_or(1, char::len_utf8);
-    let mut found = Vec::new();
-    let mut from = 0;
-    while let Some(at) = flat.get(from..).and_then(|rest| rest.find(search)) {
-        found.push(from + at..from + at + search.len());
-        from += at + step;
-    }
-    found
-}
-
-/// Letters, digits and `_` of scripts that put blanks between words.
-fn in_word(c: char) -> bool {
-    c == '_' || (c.is_alphanumeric() && !matches!(c, '\u{2e80}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..))
-}
-
-/// Whether one end of the range lies inside a word, or between a number and its decimals.
-fn cuts_word(flat: &str, range: &Range<usize>) -> bool {
-    let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
-    let joined = |at: usize| {
-        let (mut before, mut after) = (flat[..at].chars().rev(), flat[at..].chars());
-        let (b, a) = (before.next(), after.next());
-        let word = b.is_some_and(in_word) && a.is_some_and(in_word);
-        let decimals =
-            (digit(b) && a == Some('.') && digit(after.next())) || (b == Some('.') && digit(a) && digit(before.next()));
-        word || decimals
-    };
-    joined(range.start) || joined(range.end)
+    Hit { range, replacement }
 }
 
 /// Where the replacement of a missing search stands already, if that is beyond doubt.
@@ -211,88 +315,10 @@ fn applied_before(flat: &str, replace: &str) -> Option<usize> {
     if wanted.trim().len() < 8 {
         return None;
     }
-    match occurrences(flat, wanted).as_slice() {
-        [only] if !cuts_word(flat, only) => Some(only.start),
+    match exact::places(flat, wanted).0.as_slice() {
+        [only] => Some(only.start),
         _ => None,
     }
-}
-
-/// The exact hit; a one-line search that left out its line's indentation gives its new lines that indentation.
-fn exact_hit(flat: &str, range: Range<usize>, search: &str, replace: &str) -> Hit {
-    let plain = Hit { range: range.clone(), replacement: replace.to_owned() };
-    let start = flat[..range.start].rfind('\n').map_or(0, |at| at + 1);
-    let end = flat[range.start..].find('\n').map_or(flat.len(), |at| range.start + at);
-    let line = &flat[start..end];
-    let one_line = search.trim_end_matches('\n');
-    let bare =
-        indent::of(line).len() == range.start - start && range.start > start && one_line == line.trim_start_matches([' ', '\t']);
-    // A blank line in the replacement may mean that what follows is really outside.
-    let flush = replace.trim_end().lines().skip(1).any(|l| indent::of(l).is_empty()) && !replace.trim_end().contains("\n\n");
-    if !bare || !flush || !indent::of(replace).is_empty() {
-        return plain;
-    }
-    match IndentMap::read(&[(one_line, line)], replace) {
-        Some(map) => Hit { range: start..range.end, replacement: join(replace.lines().map(|l| map.apply(l)), replace) },
-        None => plain,
-    }
-}
-
-/// Gives the new lines for a window of the file's lines, when the search's lines match it.
-type Fit = fn(&[&str], &[&str], &str) -> Option<Vec<String>>;
-
-/// Tries the search as whole lines at every line of the text.
-fn line_hits(flat: &str, search: &str, replace: &str, fit: Fit) -> Vec<Hit> {
-    let wanted: Vec<&str> = search.strip_suffix('\n').unwrap_or(search).split('\n').collect();
-    let file: Vec<&str> = flat.strip_suffix('\n').unwrap_or(flat).split('\n').collect();
-    let mut hits = Vec::new();
-    let mut start = 0;
-    for (at, window) in file.windows(wanted.len()).enumerate() {
-        if let Some(new) = fit(window, &wanted, replace) {
-            let length = window.iter().map(|l| l.len() + 1).sum::<usize>();
-            let content = (start + length - 1).min(flat.len());
-            let end = if search.ends_with('\n') { (content + 1).min(flat.len()) } else { content };
-            hits.push(Hit { range: start..end, replacement: join(new.into_iter(), replace) });
-        }
-        start += file[at].len() + 1;
-    }
-    hits
-}
-
-fn join(lines: impl Iterator<Item = String>, like: &str) -> String {
-    let mut text = lines.collect::<Vec<_>>().join("\n");
-    if like.ends_with('\n') && !text.is_empty() {
-        text.push('\n');
-    }
-    text
-}
-
-fn trailing(file: &[&str], search: &[&str], replace: &str) -> Option<Vec<String>> {
-    let same = file.iter().zip(search).all(|(f, s)| f.trim_end() == s.trim_end());
-    same.then(|| keep(file, search, replace, |line| line.to_owned()))
-}
-
-fn indented(file: &[&str], search: &[&str], replace: &str) -> Option<Vec<String>> {
-    if !file.iter().zip(search).all(|(f, s)| f.trim() == s.trim()) {
-        return None;
-    }
-    let pairs: Vec<(&str, &str)> = search.iter().copied().zip(file.iter().copied()).collect();
-    let map = IndentMap::read(&pairs, replace)?;
-    Some(keep(file, search, replace, |line| map.apply(line)))
-}
-
-/// The replacement's lines, where those that it shares with the search are the file's own bytes.
-fn keep(file: &[&str], search: &[&str], replace: &str, new: impl Fn(&str) -> String) -> Vec<String> {
-    let replacement: Vec<&str> = replace.lines().collect();
-    let bare = |lines: &[&str]| lines.iter().map(|l| l.trim_end().to_owned()).collect::<Vec<_>>();
-    let mut kept = Vec::new();
-    for op in capture_diff_slices(Algorithm::Myers, &bare(search), &bare(&replacement)) {
-        let (tag, old_range, new_range) = op.as_tag_tuple();
-        match tag {
-            DiffTag::Equal => kept.extend(file[old_range].iter().map(|l| (*l).to_owned())),
-            _ => kept.extend(replacement[new_range].iter().map(|l| new(l))),
-        }
-    }
-    kept
 }
 
 #[cfg(test)]

@@ -1,0 +1,215 @@
+//! One layer of escapes too many: `\n` for a new line, `\"` for a quote, `&lt;` for `<`.
+//!
+//! Whether a side has one too many is read off that side alone: a text with real newlines and `\n` in it means the escape, one
+//! with bare quotes and `\"` means that.
+
+use crate::edit::place::Pair;
+use crate::edit::repair::Repaired;
+
+/// What one side shows.
+struct Signs {
+    /// `\n` outside of quotes, and not one real newline before the end.
+    newlines: bool,
+    /// `\"`, and no quote without it.
+    quotes: bool,
+    /// `\u003c` and the like.
+    unicode: bool,
+    /// Backslashes in pairs only.
+    pairs: bool,
+}
+
+impl Signs {
+    fn of(text: &str) -> Self {
+        let (mut bare, mut quoted, mut newline, mut unicode, mut odd, mut any) = (false, false, false, false, false, false);
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            bare |= c == '"';
+            if c == '\\' {
+                any = true;
+                match chars.next() {
+                    Some('\\') => continue,
+                    Some('"') => quoted = true,
+                    Some('n' | 'r') => newline = true,
+                    Some('u') => unicode = true,
+                    _ => {}
+                }
+                odd = true;
+            }
+        }
+        Self {
+            newlines: newline && !text.trim_end_matches('\n').contains('\n'),
+            quotes: quoted && !bare,
+            unicode,
+            pairs: any && !odd,
+        }
+    }
+}
+
+/// Which escapes are taken for what they stand for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layer {
+    All,
+    /// But for `\n`, `\t` and `\\` inside quotes.
+    OutsideQuotes,
+    /// Only `\n` and `\t` outside of quotes, which are bare.
+    Newlines,
+    Quotes,
+    Backslashes,
+}
+
+fn decode(text: &str, layer: Layer) -> String {
+    let mut decoded = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut within: Option<char> = None;
+    while let Some(c) = rest.chars().next() {
+        let escape = if c == '\\' { rest[1..].chars().next() } else { None };
+        let taken = match (escape, layer) {
+            (Some('\\'), Layer::All | Layer::Backslashes) => Some('\\'),
+            (Some(quote @ ('"' | '\'' | '`')), Layer::All | Layer::Quotes | Layer::OutsideQuotes) => Some(quote),
+            (Some(c), Layer::All) => control(c),
+            (Some(c), Layer::OutsideQuotes | Layer::Newlines) if breaks(within, &rest[2..]) => control(c),
+            _ => None,
+        };
+        let hex = (escape == Some('u') && layer == Layer::All).then(|| unicode(rest)).flatten();
+        let (shown, length) = match (taken, hex, escape) {
+            (Some(shown), ..) => (Some(shown), 2),
+            (None, Some(shown), _) => (Some(shown), 6),
+            // An escape that is not decoded goes in one piece.
+            (None, None, Some(next)) => (None, 1 + next.len_utf8()),
+            (None, None, None) => (None, c.len_utf8()),
+        };
+        if let Some(quote) = shown.or(Some(c)).filter(|c| matches!(c, '"' | '\'' | '`')) {
+            within = if within == Some(quote) { None } else { within.or(Some(quote)) };
+        } else if shown == Some('\n') {
+            within = None;
+        }
+        match shown {
+            Some(shown) => decoded.push(shown),
+            None => decoded.push_str(&rest[..length]),
+        }
+        rest = &rest[length..];
+    }
+    decoded
+}
+
+/// Whether an escape in front of `rest` is a line's end: not inside quotes. An apostrophe is no quote where indentation follows.
+fn breaks(within: Option<char>, rest: &str) -> bool {
+    let indented = rest.is_empty() || ["  ", "\\n", "\\t", "\t"].iter().any(|start| rest.starts_with(start));
+    within.is_none() || (within == Some('\'') && indented)
+}
+
+fn control(c: char) -> Option<char> {
+    match c {
+        'n' => Some('\n'),
+        't' => Some('\t'),
+        'r' => Some('\r'),
+        '/' => Some('/'),
+        _ => None,
+    }
+}
+
+fn unicode(rest: &str) -> Option<char> {
+    rest.get(2..6).and_then(|hex| u32::from_str_radix(hex, 16).ok()).and_then(char::from_u32)
+}
+
+/// Off the search, and off the replacement where it has the layer as well.
+pub(super) fn decoded(pair: &Pair) -> Vec<Repaired> {
+    let (old, new) = (Signs::of(&pair.search), Signs::of(&pair.replace));
+    let mut layers = Vec::new();
+    if old.newlines && pair.search.contains('"') && !old.quotes {
+        layers.push(Layer::Newlines);
+    }
+    if old.newlines || old.quotes || old.unicode {
+        layers.push(Layer::All);
+    }
+    if old.quotes {
+        layers.extend([Layer::OutsideQuotes, Layer::Quotes]);
+    }
+    if old.pairs {
+        layers.push(Layer::Backslashes);
+    }
+    let repaired = layers.into_iter().map(|layer| {
+        let same = match layer {
+            Layer::All | Layer::OutsideQuotes => new.newlines || new.quotes || new.unicode || new.pairs,
+            Layer::Newlines => new.newlines,
+            Layer::Quotes => new.quotes,
+            Layer::Backslashes => new.pairs,
+        };
+        // The search shows no newline: in the replacement one inside quotes is the escape.
+        let of_new = match layer {
+            Layer::All if !old.newlines && new.quotes => Layer::OutsideQuotes,
+            Layer::All if !old.newlines && new.newlines => Layer::Newlines,
+            layer => layer,
+        };
+        let replace = if same { decode(&pair.replace, of_new).replace("\r\n", "\n") } else { pair.replace.clone() };
+        Repaired { pair: Pair { search: decode(&pair.search, layer).replace("\r\n", "\n"), replace }, line: None }
+    });
+    repaired.chain(with_lost_backslashes(pair)).collect()
+}
+
+/// The other way round: the model lost one of two backslashes. Only where what it changes holds none: how many are meant
+/// there, nobody knows.
+fn with_lost_backslashes(pair: &Pair) -> Option<Repaired> {
+    let fresh = |line: &&str| !pair.search.lines().any(|old| old == *line);
+    if !pair.search.contains('\\') || pair.replace.lines().filter(fresh).any(|line| line.contains('\\')) {
+        return None;
+    }
+    let doubled = |text: &str| text.replace('\\', "\\\\");
+    Some(Repaired { pair: Pair { search: doubled(&pair.search), replace: doubled(&pair.replace) }, line: None })
+}
+
+/// The replacement alone, where it has newlines as escapes outside of quotes and the search has none to show: no language has a
+/// backslash there, and what follows is indented as a new line is.
+pub(super) fn decoded_replacement(pair: &Pair) -> Option<String> {
+    let (old, new) = (Signs::of(&pair.search), Signs::of(&pair.replace));
+    if pair.search.contains("\\n") || old.newlines || !new.newlines {
+        return None;
+    }
+    let layer = if new.quotes { Layer::OutsideQuotes } else { Layer::Newlines };
+    let decoded = decode(&pair.replace, layer);
+    let indented = |rest: &str| rest.is_empty() || rest.starts_with("  ") || rest.starts_with("\\t") || rest.starts_with('\t');
+    let evident = pair.replace.match_indices("\\n").any(|(at, _)| indented(&pair.replace[at + 2..]));
+    (evident && decoded.lines().count() > pair.replace.lines().count()).then_some(decoded)
+}
+
+/// Entities, by the character that each stands for.
+const ENTITIES: [(&str, char); 8] = [
+    ("&lt;", '<'),
+    ("&gt;", '>'),
+    ("&quot;", '"'),
+    ("&#34;", '"'),
+    ("&#39;", '\''),
+    ("&#x27;", '\''),
+    ("&apos;", '\''),
+    ("&amp;", '&'),
+];
+
+/// Entities off the search, and off the replacement where it has no bare one of their characters: all of them, or all but `&amp;`.
+pub(super) fn entities(pair: &Pair) -> Vec<Repaired> {
+    let known = [&ENTITIES[..], &ENTITIES[..ENTITIES.len() - 1]];
+    let mut found = Vec::new();
+    for entities in known {
+        let search = without(&pair.search, entities);
+        if search != pair.search {
+            let wrapped = !pair.replace.contains(['<', '>']);
+            let replace = if wrapped { without(&pair.replace, entities) } else { pair.replace.clone() };
+            found.push(Repaired { pair: Pair { search, replace }, line: None });
+        }
+    }
+    found
+}
+
+fn without(text: &str, entities: &[(&str, char)]) -> String {
+    let mut decoded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        decoded.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let entity = entities.iter().find(|(entity, _)| rest.starts_with(entity));
+        let (shown, length) = entity.map_or(('&', 1), |(entity, c)| (*c, entity.len()));
+        decoded.push(shown);
+        rest = &rest[length..];
+    }
+    decoded.push_str(rest);
+    decoded
+}
