@@ -16,4 +16,5 @@ mod page;
 pub mod patch;
 pub mod place;
 mod repair;
+pub mod several;
 mod windows;

@@ -78,6 +78,8 @@ pub enum Refusal {
     AlreadyApplied {
         line: usize,
     },
+    /// It changes lines that another edit of the same call changes too.
+    Overlaps,
     Missing {
         nearest: Option<Nearest>,
     },

@@ -64,6 +64,11 @@ pub(crate) fn replacement(page: &Page, pair: &Pair) -> Option<Pair> {
         .map(mended)
 }
 
+/// A text without one layer of escapes.
+pub(crate) fn unescaped(text: &str) -> String {
+    escapes::decode_all(text)
+}
+
 /// Without the blank lines around the search, and as many of the replacement's.
 fn without_edges(pair: &Pair) -> Vec<Repaired> {
     let leading = |text: &str| text.lines().take_while(|line| line.trim().is_empty()).count();

@@ -1,7 +1,8 @@
 //! `edit`: replaces text that the session has read, all edits of a call or none.
 
 use crate::edit::apply::{self, ApplyError};
-use crate::edit::place::{self, Edit, How, Refusal};
+use crate::edit::place::{Edit, How, Refusal};
+use crate::edit::several;
 use crate::path::RepoPath;
 use crate::protocol::tool::{Change, ChangeKind, ToolAnswer, ToolFailure};
 use crate::repo::syntax::{self, Language};
@@ -55,26 +56,20 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: Arguments) -> Work {
     }
     let file = seen::load(bench, &arguments.path)?;
     seen::current(bench, &file)?;
-    let mut text = file.text.clone();
-    let mut lines = Vec::new();
-    let mut exact = true;
-    for (at, edit) in edits.iter().enumerate() {
-        let applied = place::place(&text, edit).map_err(|refusal| {
-            let which = if edits.len() > 1 { format!("edit {} of {}: ", at + 1, edits.len()) } else { String::new() };
-            refused(&file.path, &which, refusal, bench.sizes)
-        })?;
-        text = applied.text;
-        lines.push(applied.line);
-        exact &= applied.how == How::Exact;
-    }
+    let all = several::place_all(&file.text, &edits).map_err(|one| {
+        let which = if edits.len() > 1 { format!("edit {} of {}: ", one.at + 1, edits.len()) } else { String::new() };
+        refused(&file.path, &which, one.why, bench.sizes)
+    })?;
+    let text = all.text;
     apply::write(&bench.root, file.path.as_str(), text.as_bytes()).map_err(unwritten)?;
     if let Some(reads) = &mut bench.reads {
         reads.refresh(&file.path, &text);
     }
+    let lines: Vec<usize> = all.places.iter().map(|(_, line)| *line).collect();
     let mut words = done(&file.path, &lines);
-    if !exact {
+    if let Some((how, _)) = all.places.iter().find(|(how, _)| *how != How::Exact) {
         let changes = diff::hunks(&file.text, &text, 0);
-        words.push_str("\nThe search did not match exactly; blanks were fitted to the file. What changed:\n");
+        words.push_str(&format!("\nThe search did not match exactly{}. What changed:\n", fitted(*how)));
         words.push_str(&clip::middle(&changes, SHOWN));
     }
     words.push_str(&warning(&file.path, &file.text, &text));
@@ -109,6 +104,19 @@ fn done(path: &RepoPath, lines: &[usize]) -> String {
     match lines {
         [line] => format!("edited {path} at line {line}"),
         lines => format!("edited {path}: {} changes at lines {}", lines.len(), numbers(lines)),
+    }
+}
+
+/// What was made to match.
+fn fitted(how: How) -> &'static str {
+    match how {
+        How::Exact => "",
+        How::TrailingBlanks => ": blanks at line ends differ",
+        How::Typography => ": quotes, dashes or blanks are of another kind",
+        How::Indentation => ": the indentation was fitted to the file",
+        How::BlankLines => ": blank lines differ",
+        How::Elision => ": what the marks stand for was kept",
+        How::Repaired => ": a fence, line numbers or escapes were taken off",
     }
 }
 
@@ -178,6 +186,9 @@ pub(crate) fn refused(path: &RepoPath, which: &str, refusal: Refusal, sizes: Siz
             format!("the replacement stands there already, at line {line}"),
             "Go on with what is left to do.".into(),
         ),
+        Refusal::Overlaps => {
+            ("overlap", "it changes lines that another edit of this call changes too".into(), "Make one edit of the two.".into())
+        }
         Refusal::Missing { nearest: Some(near) } => {
             let (first, last) = near.lines;
             let quote = format!("The nearest lines are {first}-{last}:\n{}", clip::middle(&near.text, sizes.quoted));

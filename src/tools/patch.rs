@@ -1,6 +1,7 @@
 //! `patch`: changes over several files, all of them or none.
 
 use crate::edit::apply::{self, Step};
+use crate::edit::lines::flatten;
 use crate::edit::patch::{self, FileChange, Hunk};
 use crate::path::RepoPath;
 use crate::protocol::tool::{Change, ChangeKind, ToolAnswer, ToolFailure};
@@ -8,6 +9,7 @@ use crate::tools::edit::{refused, unwritten, warning};
 use crate::tools::seen::{self, File};
 use crate::tools::{Sizes, Work, Workbench, failure};
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Deserialize)]
@@ -59,8 +61,13 @@ impl Plan {
                 let path = self.free(bench, path)?;
                 self.write(path, ChangeKind::Added, String::new(), content.clone());
             }
-            FileChange::Delete { path } => {
+            FileChange::Delete { path, content } => {
                 let file = self.load(bench, path)?;
+                let same = |shown: &String| shown.trim() == flatten(&file.text).trim();
+                if content.as_ref().is_some_and(|shown| !shown.trim().is_empty() && !same(shown)) {
+                    let message = format!("`{}` has other lines than the patch deletes; nothing was changed", file.path);
+                    return Err(failure("not_found", message, "Read the file again."));
+                }
                 self.steps.push(Step::Delete { path: file.path.as_str().to_owned() });
                 self.texts.remove(&file.path);
                 self.changes.insert(file.path, ChangeKind::Deleted);
@@ -91,9 +98,13 @@ impl Plan {
 
     /// The file as this patch has left it so far.
     fn load(&self, bench: &Workbench, written: &str) -> Result<File, ToolFailure> {
+        let written = &*prefixed(bench, written);
         let path = seen::locate(bench, written)?.path;
         if let Some((_, text)) = self.texts.get(&path) {
             return Ok(File { path, text: text.clone() });
+        }
+        if self.changes.get(&path) == Some(&ChangeKind::Deleted) {
+            return Err(failure("not_found", format!("this patch has deleted `{path}`; nothing was changed"), ""));
         }
         let file = seen::load(bench, written)?;
         seen::current(bench, &file)?;
@@ -103,18 +114,30 @@ impl Plan {
     /// A path that nothing stands at.
     fn free(&self, bench: &Workbench, written: &str) -> Result<RepoPath, ToolFailure> {
         let place = seen::locate(bench, written)?;
-        if place.full.symlink_metadata().is_ok() || self.texts.contains_key(&place.path) {
+        let deleted = self.changes.get(&place.path) == Some(&ChangeKind::Deleted);
+        if (place.full.symlink_metadata().is_ok() && !deleted) || self.texts.contains_key(&place.path) {
             return Err(failure("exists", format!("`{}` exists already; nothing was changed", place.path), "Update it instead."));
         }
         Ok(place.path)
     }
 }
 
-fn hunked(file: &File, hunks: &[Hunk]) -> Result<String, ToolFailure> {
-    let mut text = file.text.clone();
-    for (at, hunk) in hunks.iter().enumerate() {
-        let which = format!("hunk {} of {}: ", at + 1, hunks.len());
-        text = patch::apply(&text, hunk).map_err(|refusal| refused(&file.path, &which, refusal, Sizes::FULL))?.text;
+/// The path, or, where no file is there, the one without git's `a/` or `b/` in front, or with it.
+fn prefixed<'a>(bench: &Workbench, written: &'a str) -> Cow<'a, str> {
+    let is_file = |path: &str| seen::locate(bench, path).is_ok_and(|place| place.full.is_file());
+    if is_file(written) {
+        return Cow::Borrowed(written);
     }
-    Ok(text)
+    if let Some(bare) = ["a/", "b/"].iter().find_map(|prefix| written.strip_prefix(prefix)).filter(|bare| is_file(bare)) {
+        return Cow::Borrowed(bare);
+    }
+    let longer = ["a/", "b/"].map(|prefix| format!("{prefix}{written}"));
+    longer.into_iter().find(|path| is_file(path)).map_or(Cow::Borrowed(written), Cow::Owned)
+}
+
+fn hunked(file: &File, hunks: &[Hunk]) -> Result<String, ToolFailure> {
+    patch::apply(&file.text, hunks).map_err(|one| {
+        let which = format!("hunk {} of {}: ", one.at + 1, hunks.len());
+        refused(&file.path, &which, one.why, Sizes::FULL)
+    })
 }

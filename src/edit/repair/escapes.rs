@@ -57,6 +57,11 @@ enum Layer {
     Backslashes,
 }
 
+/// A text with every escape taken for what it stands for.
+pub(super) fn decode_all(text: &str) -> String {
+    decode(text, Layer::All)
+}
+
 fn decode(text: &str, layer: Layer) -> String {
     let mut decoded = String::with_capacity(text.len());
     let mut rest = text;
