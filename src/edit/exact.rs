@@ -50,18 +50,13 @@ pub(crate) fn hit(page: &Page, range: Range<usize>, pair: &Pair) -> Hit {
         // The replacement has the indentation that the search lost.
         return Hit { range: start..range.end, replacement: pair.replace.clone() };
     }
-    let whole = Hit { range: start..range.end, replacement: String::new() };
     let lines: Vec<(&str, &str)> = pair.search.lines().zip(page.lines[first..].iter().copied()).collect();
     let relative = if lines.len() > 1 { true } else { new == written && is_relative(file, pair) };
     if !relative {
         return Hit { replacement: aligned(file, &pair.replace), ..plain };
     }
     match IndentMap::read(&lines, &pair.replace, page.unit()) {
-        Some(map) => {
-            let tail = if pair.replace.ends_with('\n') { "\n" } else { "" };
-            let mapped: Vec<String> = pair.replace.lines().map(|line| map.apply(line)).collect();
-            Hit { replacement: mapped.join("\n") + tail, ..whole }
-        }
+        Some(map) => Hit { range: start..range.end, replacement: map.apply_all(&pair.replace) },
         None => plain,
     }
 }
@@ -139,10 +134,7 @@ fn aligned(file: &str, replace: &str) -> String {
     }
     let (first, rest) = replace.split_once('\n').unwrap_or((replace, ""));
     match IndentMap::read(&[(&format!("{shallowest}x"), &format!("{file}x"))], rest, None) {
-        Some(map) => {
-            let mapped: Vec<String> = rest.split('\n').map(|line| map.apply(line)).collect();
-            format!("{first}\n{}", mapped.join("\n"))
-        }
+        Some(map) => format!("{first}\n{}", map.apply_all(rest)),
         None => replace.to_owned(),
     }
 }
@@ -168,10 +160,7 @@ fn restyled(page: &Page, search: &str, replace: &str) -> String {
     }
     let indented = same.iter().any(|(written, _)| !indent::of(written).is_empty());
     match IndentMap::read(&same, replace, page.unit()).filter(|_| changed && indented) {
-        Some(map) => {
-            let mapped: Vec<String> = replace.split('\n').map(|line| map.apply(line)).collect();
-            mapped.join("\n")
-        }
+        Some(map) => map.apply_all(replace),
         None => replace.to_owned(),
     }
 }

@@ -74,14 +74,22 @@ impl<'a> IndentMap<'a> {
         Some(Self { known, first: None, scale })
     }
 
-    /// The line with the indent that the file would give it.
-    pub fn apply(&self, line: &str) -> String {
+    /// The line of the replacement, by its index, with the indent that the file would give it.
+    pub fn apply(&self, at: usize, line: &str) -> String {
         let written = of(line);
         let content = &line[written.len()..];
         if content.trim().is_empty() {
             return content.to_owned();
         }
-        format!("{}{content}", self.indent(written))
+        match self.first.filter(|(first, _)| at == 0 && *first == written) {
+            Some((_, file)) => format!("{file}{content}"),
+            None => format!("{}{content}", self.indent(written)),
+        }
+    }
+
+    /// A whole replacement, line by line.
+    pub fn apply_all(&self, replacement: &str) -> String {
+        replacement.split('\n').enumerate().map(|(at, line)| self.apply(at, line)).collect::<Vec<_>>().join("\n")
     }
 
     fn indent(&self, written: &str) -> String {
@@ -200,8 +208,7 @@ mod tests {
         let pairs: Vec<(&str, &str)> = search.lines().zip(file.lines()).collect();
         let unit = Unit::of(&file.lines().collect::<Vec<_>>());
         let map = IndentMap::read(&pairs, replacement, unit).expect("one block");
-        let mapped: Vec<String> = replacement.lines().map(|l| map.apply(l)).collect();
-        assert_eq!(mapped.join("\n"), expected, "{map:?}");
+        assert_eq!(map.apply_all(replacement), expected, "{map:?}");
     }
 
     #[test]
@@ -249,6 +256,11 @@ mod tests {
             "def f():\n        if x:\n            a()",
             "\tdef f():\n\t\tif x:\n\t\t\ta()",
         );
+    }
+
+    #[test]
+    fn a_first_line_that_closes_nothing_keeps_the_others() {
+        check("a()\n}", "    a()\n}", "b()\n}\nc()", "    b()\n}\nc()");
     }
 
     #[test]

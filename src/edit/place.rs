@@ -174,6 +174,7 @@ impl Search<'_> {
         let (whole, cutting) = exact::places(page.flat, &pair.search);
         if !whole.is_empty() {
             let range = self.choose(whole)?;
+            self.only_one_but_for_indentation(pair, &range)?;
             return self.settle(pair, How::Exact, exact::hit(page, range, pair)).map(Some);
         }
         for (how, slack) in WINDOWS {
@@ -198,6 +199,18 @@ impl Search<'_> {
             Some(range) => Err(Refusal::CutsWord { line: self.number(range.start) }),
             None => Ok(None),
         }
+    }
+
+    /// Refuses a hit that begins inside the indentation of its line, where other lines differ from it in nothing else.
+    fn only_one_but_for_indentation(&self, pair: &Pair, range: &Range<usize>) -> Result<(), Refusal> {
+        let start = self.page.start(self.page.line_at(range.start));
+        let inside =
+            pair.search.starts_with([' ', '\t']) && start < range.start && self.page.flat[start..range.start].trim().is_empty();
+        if !inside || self.occurrence.is_some() {
+            return Ok(());
+        }
+        let places = windows::places(self.page, &pair.search, Slack::Indentation);
+        if places.len() > 1 { self.choose_lines(places).map(drop) } else { Ok(()) }
     }
 
     /// The rungs that look past lines.

@@ -64,7 +64,7 @@ pub(crate) fn hit(page: &Page, lines: &Range<usize>, pair: &Pair, slack: Slack) 
     if slack.folds() {
         pairs.iter().for_each(|(written, own)| fold::learn(&mut typed, own.trim(), written.trim()));
     }
-    let new = |line: &str, stands_for: Option<(&str, &str)>| {
+    let new = |at: usize, line: &str, stands_for: Option<(&str, &str)>| {
         let line = match stands_for {
             Some((own, written)) if slack.folds() => {
                 let content = fold::transfer(own.trim(), written.trim(), line.trim(), &typed);
@@ -72,7 +72,7 @@ pub(crate) fn hit(page: &Page, lines: &Range<usize>, pair: &Pair, slack: Slack) 
             }
             _ => line.chars().map(|c| typed.get(&c).copied().unwrap_or(c)).collect(),
         };
-        map.as_ref().map_or(line.clone(), |map| map.apply(&line))
+        map.as_ref().map_or(line.clone(), |map| map.apply(at, &line))
     };
     Some(Hit { range, replacement: merged(file, &search, &pair.replace, slack, new) })
 }
@@ -83,7 +83,7 @@ fn merged(
     search: &[&str],
     replace: &str,
     slack: Slack,
-    new: impl Fn(&str, Option<(&str, &str)>) -> String,
+    new: impl Fn(usize, &str, Option<(&str, &str)>) -> String,
 ) -> String {
     let replacement: Vec<&str> = replace.lines().collect();
     // Indentation is compared as the model wrote it on both sides: a line that it moved is a changed line.
@@ -94,9 +94,9 @@ fn merged(
         let (tag, old, added) = op.as_tag_tuple();
         match tag {
             DiffTag::Equal => kept.extend(file[old].iter().map(|line| (*line).to_owned())),
-            _ => kept.extend(replacement[added].iter().enumerate().map(|(at, line)| {
-                let old = Some(old.start + at).filter(|at| *at < old.end);
-                new(line, old.map(|old| (file[old], search[old])))
+            _ => kept.extend(added.clone().map(|at| {
+                let old = Some(old.start + at - added.start).filter(|at| *at < old.end);
+                new(at, replacement[at], old.map(|old| (file[old], search[old])))
             })),
         }
     }

@@ -24,7 +24,9 @@ pub(super) fn changes(lines: &[&str]) -> Result<Vec<FileChange>, PatchError> {
 
 /// One file's part, from its two headers on.
 fn file(section: &[&str]) -> Result<FileChange, PatchError> {
-    let (old, new) = (name(&section[0][4..], "a/"), name(&section[1][4..], "b/"));
+    // Where both say the same, what looks like a prefix is a folder.
+    let same = section[0][4..] == section[1][4..];
+    let (old, new) = (name(&section[0][4..], if same { "" } else { "a/" }), name(&section[1][4..], if same { "" } else { "b/" }));
     let body = section[2..].iter().take_while(|line| !line.starts_with("diff --git ") && line.trim_end() != "```");
     let mut hunks: Vec<Hunk> = Vec::new();
     body.for_each(|line| hunk_line(&mut hunks, line));

@@ -47,19 +47,37 @@ impl Signs {
 
 /// Which escapes are taken for what they stand for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Layer {
-    All,
-    /// But for `\n`, `\t` and `\\` inside quotes.
+struct Layer {
+    backslashes: bool,
+    quotes: bool,
+    /// `\n` and `\t`.
+    controls: Controls,
+    /// `\u003c` and the like.
+    unicode: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Controls {
+    None,
+    /// Those inside quotes are meant.
     OutsideQuotes,
-    /// Only `\n` and `\t` outside of quotes, which are bare.
-    Newlines,
-    Quotes,
-    Backslashes,
+    All,
+}
+
+impl Layer {
+    const ALL: Self = Self { backslashes: true, quotes: true, controls: Controls::All, unicode: true };
+    const QUOTES: Self = Self { backslashes: false, quotes: true, controls: Controls::None, unicode: false };
+    const BACKSLASHES: Self = Self { backslashes: true, quotes: false, controls: Controls::None, unicode: false };
+    const NEWLINES: Self = Self { backslashes: false, quotes: false, controls: Controls::OutsideQuotes, unicode: false };
+
+    fn outside_quotes(self) -> Self {
+        Self { controls: Controls::OutsideQuotes, ..self }
+    }
 }
 
 /// A text with every escape taken for what it stands for.
 pub(super) fn decode_all(text: &str) -> String {
-    decode(text, Layer::All)
+    decode(text, Layer::ALL)
 }
 
 fn decode(text: &str, layer: Layer) -> String {
@@ -68,26 +86,25 @@ fn decode(text: &str, layer: Layer) -> String {
     let mut within: Option<char> = None;
     while let Some(c) = rest.chars().next() {
         let escape = if c == '\\' { rest[1..].chars().next() } else { None };
-        let taken = match (escape, layer) {
-            (Some('\\'), Layer::All | Layer::Backslashes) => Some('\\'),
-            (Some(quote @ ('"' | '\'' | '`')), Layer::All | Layer::Quotes | Layer::OutsideQuotes) => Some(quote),
-            (Some(c), Layer::All) => control(c),
-            (Some(c), Layer::OutsideQuotes | Layer::Newlines) if breaks(within, &rest[2..]) => control(c),
-            _ => None,
+        let (shown, length) = match escape {
+            None => (Some(c), c.len_utf8()),
+            Some('\\') if layer.backslashes => (Some('\\'), 2),
+            Some(quote @ ('"' | '\'' | '`')) if layer.quotes => (Some(quote), 2),
+            Some('u') if layer.unicode && unicode(rest).is_some() => (unicode(rest), 6),
+            Some(c)
+                if layer.controls == Controls::All
+                    || (layer.controls == Controls::OutsideQuotes && breaks(within, &rest[2.min(rest.len())..])) =>
+            {
+                (control(c), 1 + c.len_utf8())
+            }
+            Some(c) => (None, 1 + c.len_utf8()),
         };
-        let hex = (escape == Some('u') && layer == Layer::All).then(|| unicode(rest)).flatten();
-        let (shown, length) = match (taken, hex, escape) {
-            (Some(shown), ..) => (Some(shown), 2),
-            (None, Some(shown), _) => (Some(shown), 6),
-            // An escape that is not decoded goes in one piece.
-            (None, None, Some(next)) => (None, 1 + next.len_utf8()),
-            (None, None, None) => (None, c.len_utf8()),
-        };
-        if let Some(quote) = shown.or(Some(c)).filter(|c| matches!(c, '"' | '\'' | '`')) {
+        if let Some(quote) = shown.filter(|c| matches!(c, '"' | '\'' | '`')) {
             within = if within == Some(quote) { None } else { within.or(Some(quote)) };
         } else if shown == Some('\n') {
             within = None;
         }
+        // An escape that is not decoded goes in one piece.
         match shown {
             Some(shown) => decoded.push(shown),
             None => decoded.push_str(&rest[..length]),
@@ -122,31 +139,27 @@ pub(super) fn decoded(pair: &Pair) -> Vec<Repaired> {
     let (old, new) = (Signs::of(&pair.search), Signs::of(&pair.replace));
     let mut layers = Vec::new();
     if old.newlines && pair.search.contains('"') && !old.quotes {
-        layers.push(Layer::Newlines);
+        layers.push(Layer::NEWLINES);
     }
     if old.newlines || old.quotes || old.unicode {
-        layers.push(Layer::All);
+        layers.push(Layer::ALL);
     }
     if old.quotes {
-        layers.extend([Layer::OutsideQuotes, Layer::Quotes]);
+        layers.extend([Layer::QUOTES.outside_quotes(), Layer::QUOTES]);
     }
     if old.pairs {
-        layers.push(Layer::Backslashes);
+        layers.push(Layer::BACKSLASHES);
     }
     let repaired = layers.into_iter().map(|layer| {
-        let same = match layer {
-            Layer::All | Layer::OutsideQuotes => new.newlines || new.quotes || new.unicode || new.pairs,
-            Layer::Newlines => new.newlines,
-            Layer::Quotes => new.quotes,
-            Layer::Backslashes => new.pairs,
-        };
+        let shows = (layer.controls != Controls::None && new.newlines)
+            || (layer.quotes && new.quotes)
+            || (layer.backslashes && new.pairs)
+            || (layer.unicode && new.unicode);
         // The search shows no newline: in the replacement one inside quotes is the escape.
-        let of_new = match layer {
-            Layer::All if !old.newlines && new.quotes => Layer::OutsideQuotes,
-            Layer::All if !old.newlines && new.newlines => Layer::Newlines,
-            layer => layer,
-        };
-        let replace = if same { decode(&pair.replace, of_new).replace("\r\n", "\n") } else { pair.replace.clone() };
+        let of_new = if layer == Layer::ALL && !old.newlines { layer.outside_quotes() } else { layer };
+        // Bare quotes are meant as they stand.
+        let of_new = Layer { quotes: of_new.quotes && (new.quotes || !pair.replace.contains('"')), ..of_new };
+        let replace = if shows { decode(&pair.replace, of_new).replace("\r\n", "\n") } else { pair.replace.clone() };
         Repaired { pair: Pair { search: decode(&pair.search, layer).replace("\r\n", "\n"), replace }, line: None }
     });
     repaired.chain(with_lost_backslashes(pair)).collect()
@@ -170,7 +183,7 @@ pub(super) fn decoded_replacement(pair: &Pair) -> Option<String> {
     if pair.search.contains("\\n") || old.newlines || !new.newlines {
         return None;
     }
-    let layer = if new.quotes { Layer::OutsideQuotes } else { Layer::Newlines };
+    let layer = if new.quotes { Layer::QUOTES.outside_quotes() } else { Layer::NEWLINES };
     let decoded = decode(&pair.replace, layer);
     let indented = |rest: &str| rest.is_empty() || rest.starts_with("  ") || rest.starts_with("\\t") || rest.starts_with('\t');
     let evident = pair.replace.match_indices("\\n").any(|(at, _)| indented(&pair.replace[at + 2..]));
