@@ -45,6 +45,8 @@ pub struct IndentMap<'a> {
     known: BTreeMap<&'a str, &'a str>,
     /// The first line alone lost its indentation, as it does where a search is trimmed: that is no shift of the others.
     first: Option<(&'a str, &'a str)>,
+    /// What the lines say then, with the file's indents: the replacement may begin with any of them.
+    contents: Vec<(&'a str, &'a str)>,
     scale: Scale,
 }
 
@@ -67,11 +69,12 @@ impl<'a> IndentMap<'a> {
             && let Some(known) = in_step(rest).filter(|known| known.iter().all(|(w, f)| absolute(w, f)))
         {
             let scale = Scale::of(&known, replacement, unit);
-            return Some(Self { known, first: Some((written, file)), scale });
+            let contents = lines.iter().map(|(_, file)| (file.trim(), of(file))).collect();
+            return Some(Self { known, first: Some((written, file)), contents, scale });
         }
         let known = in_step(&pairs)?;
         let scale = Scale::of(&known, replacement, unit);
-        Some(Self { known, first: None, scale })
+        Some(Self { known, first: None, contents: Vec::new(), scale })
     }
 
     /// The line of the replacement, by its index, with the indent that the file would give it.
@@ -82,7 +85,11 @@ impl<'a> IndentMap<'a> {
             return content.to_owned();
         }
         match self.first.filter(|(first, _)| at == 0 && *first == written) {
-            Some((_, file)) => format!("{file}{content}"),
+            Some((_, file)) => {
+                let same = self.contents.iter().find(|(other, _)| *other == content.trim()).map_or(file, |(_, own)| *own);
+                // A deeper one that comes first was taken out of its block.
+                format!("{}{content}", if columns(same) > columns(file) { file } else { same })
+            }
             None => format!("{}{content}", self.indent(written)),
         }
     }
@@ -261,6 +268,8 @@ mod tests {
     #[test]
     fn a_first_line_that_closes_nothing_keeps_the_others() {
         check("a()\n}", "    a()\n}", "b()\n}\nc()", "    b()\n}\nc()");
+        check("a()\n}", "    a()\n}", "}", "}");
+        check("if x:\n        a()", "    if x:\n        a()", "a()", "    a()");
     }
 
     #[test]

@@ -339,3 +339,7 @@ fn applied_before(flat: &str, replace: &str) -> Option<usize> {
 #[cfg(test)]
 #[path = "place_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "defects_tests.rs"]
+mod defects;

@@ -21,8 +21,8 @@ pub(crate) struct Repaired {
 
 type Repair = fn(&Pair) -> Vec<Repaired>;
 
-/// In the order in which they are tried; one may uncover what another takes off.
-const REPAIRS: [Repair; 5] = [fence::off, numbers::off, without_edges, escapes::decoded, escapes::entities];
+/// In the order in which they are tried, what is laid over the others first; one may uncover what another takes off.
+const REPAIRS: [Repair; 5] = [escapes::decoded, escapes::entities, fence::off, numbers::off, without_edges];
 
 /// The most repaired edits that are tried: each costs a few passes over the file.
 const MOST: usize = 24;

@@ -177,7 +177,7 @@ fn with_lost_backslashes(pair: &Pair) -> Option<Repaired> {
 }
 
 /// The replacement alone, where it has newlines as escapes outside of quotes and the search has none to show: no language has a
-/// backslash there, and what follows is indented as a new line is.
+/// backslash there, and what follows is indented as a new line is, or the search itself stands beside it.
 pub(super) fn decoded_replacement(pair: &Pair) -> Option<String> {
     let (old, new) = (Signs::of(&pair.search), Signs::of(&pair.replace));
     if pair.search.contains("\\n") || old.newlines || !new.newlines {
@@ -186,7 +186,10 @@ pub(super) fn decoded_replacement(pair: &Pair) -> Option<String> {
     let layer = if new.quotes { Layer::QUOTES.outside_quotes() } else { Layer::NEWLINES };
     let decoded = decode(&pair.replace, layer);
     let indented = |rest: &str| rest.is_empty() || rest.starts_with("  ") || rest.starts_with("\\t") || rest.starts_with('\t');
-    let evident = pair.replace.match_indices("\\n").any(|(at, _)| indented(&pair.replace[at + 2..]));
+    let known = pair.search.trim();
+    let beside = pair.replace.trim().strip_prefix(known).is_some_and(|rest| rest.starts_with("\\n"))
+        || pair.replace.trim().strip_suffix(known).is_some_and(|rest| rest.ends_with("\\n"));
+    let evident = beside || pair.replace.match_indices("\\n").any(|(at, _)| indented(&pair.replace[at + 2..]));
     (evident && decoded.lines().count() > pair.replace.lines().count()).then_some(decoded)
 }
 

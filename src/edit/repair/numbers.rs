@@ -51,13 +51,17 @@ fn numbered(text: &str) -> Option<Numbered<'_>> {
 }
 
 impl Numbered<'_> {
-    /// The text without its numbers: with and without one blank less, the likelier first.
-    fn texts(&self, like: &str) -> Vec<String> {
+    /// Whether a blank stands behind every sign, which may belong to it.
+    fn is_spaced(&self) -> bool {
+        self.rests.iter().all(|rest| rest.is_empty() || rest.starts_with(' '))
+    }
+
+    /// The text without its numbers: with and without one blank less, if they are spaced, the likelier first.
+    fn texts(&self, like: &str, spaced: bool) -> Vec<String> {
         let tail = if like.ends_with('\n') { "\n" } else { "" };
-        let blank = self.rests.iter().all(|rest| rest.is_empty() || rest.starts_with(' '));
         let with = |rests: Vec<&str>| rests.join("\n") + tail;
         let raw = with(self.rests.clone());
-        if !blank {
+        if !spaced {
             return vec![raw];
         }
         let cut = with(self.rests.iter().map(|rest| rest.strip_prefix(' ').unwrap_or(rest)).collect());
@@ -75,10 +79,11 @@ pub(super) fn off(pair: &Pair) -> Vec<Repaired> {
     let Some(search) = numbered(&pair.search) else { return Vec::new() };
     let line = (!search.sure()).then_some(search.first);
     let new = numbered(&pair.replace);
-    let texts = search.texts(&pair.search).into_iter().enumerate();
+    let spaced = search.is_spaced() && new.as_ref().is_none_or(Numbered::is_spaced);
+    let texts = search.texts(&pair.search, spaced).into_iter().enumerate();
     texts
         .map(|(at, text)| {
-            let replace = new.as_ref().map(|new| new.texts(&pair.replace)).unwrap_or_default();
+            let replace = new.as_ref().map(|new| new.texts(&pair.replace, spaced)).unwrap_or_default();
             let replace = replace.get(at).or(replace.first()).cloned().unwrap_or_else(|| pair.replace.clone());
             Repaired { pair: Pair { search: text, replace }, line }
         })
@@ -95,5 +100,5 @@ pub(super) fn off_replacement(pair: &Pair) -> Option<String> {
         let known = |line: &str| pair.search.lines().any(|old| old.trim_end() == line.trim_end());
         text.lines().any(|line| !line.trim().is_empty() && known(line))
     };
-    new.texts(&pair.replace).into_iter().find(repeats)
+    new.texts(&pair.replace, new.is_spaced()).into_iter().find(repeats)
 }
