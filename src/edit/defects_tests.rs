@@ -116,8 +116,15 @@ fn edit(text: &str, start: usize, length: usize, change: (Change, usize)) -> Opt
         _ if changed.is_empty() => return None,
         Change::Append => new[at] = format!("{changed} added(7)\n"),
         Change::Insert => new.insert(at, format!("{}inserted(7)\n", indent(changed))),
-        // Of a block without its head nobody knows how deep it is meant.
-        Change::Delete if at == 0 && window.get(1).is_some_and(|next| indent(next).len() > indent(changed).len()) => return None,
+        // Of a block without its head, and of one brace of two, nobody knows how deep it is meant.
+        Change::Delete
+            if at == 0
+                && window
+                    .get(1)
+                    .is_some_and(|next| indent(next).len() > indent(changed).len() || next.trim() == changed.trim()) =>
+        {
+            return None;
+        }
         Change::Delete if window.len() > 1 => drop(new.remove(at)),
         Change::Delete => return None,
     }

@@ -108,4 +108,39 @@ proptest! {
     fn nothing_that_is_placed_panics(text in "[abé \t\r\n}]{0,40}", search in "[abé \t\r\n}]{0,8}", replace in "[abé… \t\n}]{0,12}") {
         let _ = place(&text, &edit(&search, &replace));
     }
+
+    #[test]
+    fn an_edit_is_undone_by_its_inverse(
+        lines in prop::collection::vec(("[a-c]{1,3} ?", any::<bool>()), 1..12),
+        (at, count) in (0usize..12, 1usize..4),
+        new in prop::collection::vec("[x-z]{1,3}", 0..4),
+        (bom, bare) in (any::<bool>(), any::<bool>()),
+    ) {
+        // Any interleaving of line ends: of the lines that the edit does not show, every byte stays.
+        let ends = |(line, crlf): &(String, bool)| format!("{line}{}", if *crlf { "\r\n" } else { "\n" });
+        let mut text = lines.iter().map(ends).collect::<Vec<_>>();
+        let at = at.min(lines.len() - 1);
+        let count = count.min(lines.len() - at);
+        // A line that stands nowhere else makes the place unique.
+        text[at] = text[at].replacen(lines[at].0.as_str(), "here", 1);
+        let (before, after) = (text[..at].concat(), text[at + count..].concat());
+        let mut whole = format!("{}{before}{}{after}", if bom { "\u{feff}" } else { "" }, text[at..at + count].concat());
+        if bare {
+            whole.truncate(whole.trim_end_matches(['\r', '\n']).len());
+        }
+        let search = text[at..at + count].concat().replace("\r\n", "\n");
+        let replace = format!("there\n{}", new.iter().map(|line| format!("{line}\n")).collect::<String>());
+        let Ok(there) = place(&whole, &edit(&search, &replace)) else { return Ok(()) };
+        let kept = |text: &str| text.trim_end_matches(['\r', '\n']).to_owned();
+        let body = there.text.strip_prefix(char::from_u32(0xfeff).unwrap()).unwrap_or(&there.text);
+        prop_assert!(body.starts_with(&before));
+        prop_assert!(kept(&there.text).ends_with(&kept(&after)));
+        prop_assert_eq!(body.len() < there.text.len(), bom);
+        prop_assert_eq!(there.text.ends_with('\n'), whole.ends_with('\n'));
+        let back = place(&there.text, &edit(&replace, &search)).unwrap();
+        prop_assert_eq!(back.text.replace("\r\n", "\n"), whole.replace("\r\n", "\n"));
+        let mixed = whole.contains("\r\n") && whole.replace("\r\n", "").contains('\n');
+        let shown = there.text.contains('\n') || !whole.contains('\n');
+        prop_assert!(mixed || !shown || back.text == whole);
+    }
 }
