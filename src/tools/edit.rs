@@ -61,6 +61,7 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: Arguments) -> Work {
         refused(&file.path, &which, one.why, bench.sizes)
     })?;
     let text = all.text;
+    seen::unchanged(bench, &file)?;
     apply::write(&bench.root, file.path.as_str(), text.as_bytes()).map_err(unwritten)?;
     if let Some(reads) = &mut bench.reads {
         reads.refresh(&file.path, &text);

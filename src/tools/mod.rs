@@ -4,6 +4,7 @@
 
 mod card;
 mod edit;
+mod excerpt;
 pub mod grounded;
 mod patch;
 mod read;
@@ -76,6 +77,8 @@ pub struct Sizes {
     read: usize,
     read_lines: usize,
     read_line: usize,
+    /// Definitions that are named of the part of a file that `read` does not show.
+    outline: usize,
     /// Names of a directory.
     entries: usize,
     /// Bytes, lines (context included) and characters of one line that `search` shows.
@@ -95,6 +98,7 @@ impl Sizes {
         read: 8_000,
         read_lines: usize::MAX,
         read_line: 2_000,
+        outline: 60,
         entries: 100,
         search: 4_000,
         search_lines: 50,
@@ -108,6 +112,7 @@ impl Sizes {
         read: 640,
         read_lines: 20,
         read_line: 120,
+        outline: 0,
         entries: 16,
         search: 320,
         search_lines: 6,

@@ -3,8 +3,10 @@
 use crate::path::{PathError, RepoPath};
 use crate::protocol::tool::ToolFailure;
 use crate::tools::{Reads, Seen, Workbench, failure, suggest};
+use rustix::fs::{Mode as FsMode, OFlags};
+use std::fs;
 use std::hash::{DefaultHasher, Hasher};
-use std::io;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 /// Larger files are not loaded: they are data, and nothing that fits a window would come of them.
@@ -58,25 +60,16 @@ pub(crate) fn open(bench: &Workbench, place: &Place) -> Result<(), ToolFailure> 
     opened.map_err(|e| missing(bench, place.path.as_str(), &place.path, &e))
 }
 
-/// Loads a text file.
+/// Loads a text file. Bounded in time and memory, whatever stands at the path and whatever becomes of it meanwhile.
 pub(crate) fn load(bench: &Workbench, written: &str) -> Result<File, ToolFailure> {
-    let Place { path, full } = locate(bench, written)?;
-    let metadata = full.metadata().map_err(|e| missing(bench, written, &path, &e))?;
-    if metadata.is_dir() {
-        return Err(failure("directory", format!("`{path}` is a directory"), "Name a file in it."));
+    let (path, file) = open_file(bench, written)?;
+    let mut bytes = Vec::new();
+    // A file that grows while it is read is not followed.
+    let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
+    read.map_err(|e| missing(bench, written, &path, &e))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(too_large(&path, LARGEST));
     }
-    if !metadata.is_file() {
-        return Err(failure("not_a_file", format!("`{path}` is not a regular file"), ""));
-    }
-    if metadata.len() > LARGEST {
-        let size = metadata.len() >> 20;
-        return Err(failure(
-            "too_large",
-            format!("`{path}` has {size} MiB"),
-            "Look at parts of it with search or with a command.",
-        ));
-    }
-    let bytes = std::fs::read(&full).map_err(|e| missing(bench, written, &path, &e))?;
     if bytes.contains(&0) {
         return Err(failure(
             "binary",
@@ -87,6 +80,50 @@ pub(crate) fn load(bench: &Workbench, written: &str) -> Result<File, ToolFailure
     match String::from_utf8(bytes) {
         Ok(text) => Ok(File { path, text }),
         Err(_) => Err(failure("encoding", format!("`{path}` is not UTF-8"), "Convert or change it with a command.")),
+    }
+}
+
+/// Opens a regular file of at most [`LARGEST`] bytes.
+fn open_file(bench: &Workbench, written: &str) -> Result<(RepoPath, fs::File), ToolFailure> {
+    let (path, file, bytes) = open_any(bench, written)?;
+    if bytes > LARGEST { Err(too_large(&path, bytes)) } else { Ok((path, file)) }
+}
+
+/// Opens a regular file of any size, and gives its size.
+pub(crate) fn open_any(bench: &Workbench, written: &str) -> Result<(RepoPath, fs::File, u64), ToolFailure> {
+    let Place { path, full } = locate(bench, written)?;
+    // Opened before it is looked at, so that nothing takes its place in between; without waiting, as for a FIFO's other end.
+    let opened = rustix::fs::open(&full, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, FsMode::empty());
+    let file = match opened {
+        Ok(file) => fs::File::from(file),
+        // A socket.
+        Err(rustix::io::Errno::NXIO) => return Err(failure("not_a_file", format!("`{path}` is not a regular file"), "")),
+        Err(e) => return Err(missing(bench, written, &path, &e.into())),
+    };
+    let metadata = file.metadata().map_err(|e| missing(bench, written, &path, &e))?;
+    if metadata.is_dir() {
+        return Err(failure("directory", format!("`{path}` is a directory"), "Name a file in it."));
+    }
+    if !metadata.is_file() {
+        return Err(failure("not_a_file", format!("`{path}` is not a regular file"), ""));
+    }
+    Ok((path, file, metadata.len()))
+}
+
+fn too_large(path: &RepoPath, bytes: u64) -> ToolFailure {
+    let size = bytes >> 20;
+    failure("too_large", format!("`{path}` has {size} MiB"), "Read a range of its lines, or look at it with a command.")
+}
+
+/// Fails when the file is no longer what was loaded: whatever else writes to it must not be lost.
+pub(crate) fn unchanged(bench: &Workbench, file: &File) -> Result<(), ToolFailure> {
+    match load(bench, file.path.as_str()) {
+        Ok(now) if now.text == file.text => Ok(()),
+        _ => Err(failure(
+            "stale",
+            format!("`{}` was changed by something else at the same time; nothing was changed", file.path),
+            "Read it again.",
+        )),
     }
 }
 

@@ -3,6 +3,7 @@
 mod checks;
 mod edit_cases;
 mod edits;
+mod hostile;
 mod outside;
 mod patches;
 mod reading;

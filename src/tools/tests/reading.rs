@@ -36,6 +36,22 @@ fn a_long_file_comes_in_parts_that_meet() {
 }
 
 #[test]
+fn of_a_long_file_the_rest_is_outlined() {
+    let body = "    // what it does\n".repeat(30);
+    let text: String = (1..=40).map(|i| format!("fn part_{i}() {{\n{body}}}\n")).collect();
+    let mut shop = Shop::new(&[("long.rs", &text), ("short.rs", "fn a() {}\n")]);
+    let part = shop.ok("read", json!({"path":"long.rs"}));
+    assert!(part.len() < 8_300 && part.starts_with("long.rs lines 1-"), "{}", part.len());
+    let (shown, outline) = part.split_once("\n[defined below, by line:]\n").unwrap();
+    let next: usize = shown.rsplit_once("read on with start ").unwrap().1.trim_end_matches(']').parse().unwrap();
+    let (first, _) = outline.split_once(": ").unwrap();
+    assert!(first.parse::<usize>().unwrap() >= next && outline.ends_with("1249: fn part_40() {"), "{outline}");
+    assert_eq!(shop.ok("read", json!({"path":"long.rs","start":1249,"end":1249})).lines().nth(1), Some("fn part_40() {"));
+    assert!(!shop.ok("read", json!({"path":"long.rs","start":2})).contains("defined below"));
+    assert!(!shop.ok("read", json!({"path":"short.rs"})).contains("defined below"));
+}
+
+#[test]
 fn a_long_line_is_clipped_visibly() {
     let mut shop = Shop::new(&[("min.js", &"x".repeat(5_000))]);
     assert!(shop.ok("read", json!({"path":"min.js"})).contains("… [3000 characters more]"));
