@@ -17,6 +17,7 @@ use crate::protocol::event::Event;
 use crate::protocol::message::Message;
 use crate::protocol::tool::ToolAnswer;
 use crate::protocol::turn::{Delta, TurnRequest};
+use crate::sandbox::jobs::Jobs;
 use crate::tools::grounded::{self, Known};
 use crate::tools::{CheckedCall, Reads, Sizes, Workbench};
 use crate::units::Tokens;
@@ -50,29 +51,40 @@ struct Job<'a> {
     reads: Reads,
     /// Whether the engine holds calls to what they may name.
     held: bool,
+    /// What runs in the background. Ended with the task.
+    jobs: Arc<Jobs>,
 }
 
 impl<T: Tools> Driver<'_, T> {
     /// Performs a task to its end.
     pub async fn work(mut self, task: Task) -> Report {
         let halt = self.cancel.child_token();
-        let job = Job { task: &task, started: Instant::now(), halt: &halt, reads: Reads::default(), held: false };
+        let (reads, jobs) = (Reads::default(), Arc::<Jobs>::default());
+        let job = Job { task: &task, started: Instant::now(), halt: &halt, reads, held: false, jobs: Arc::clone(&jobs) };
         let mut work = pin!(self.perform(job));
-        let Some(time) = task.limits.time else { return work.await };
-        tokio::select! {
-            biased;
-            report = &mut work => report,
-            () = tokio::time::sleep(time) => {
-                halt.cancel();
-                work.await
-            }
-        }
+        let report = match task.limits.time {
+            None => work.await,
+            Some(time) => tokio::select! {
+                biased;
+                report = &mut work => report,
+                () = tokio::time::sleep(time) => {
+                    halt.cancel();
+                    work.await
+                }
+            },
+        };
+        // On a thread that may wait; also where an abandoned tool still holds them.
+        let _ = tokio::task::spawn_blocking(move || jobs.end()).await;
+        report
     }
 
     async fn perform(&mut self, mut job: Job<'_>) -> Report {
         let mut run = self.start(&mut job).await;
         loop {
             run.on_tick(job.started.elapsed());
+            if run.listens() {
+                job.jobs.news().into_iter().for_each(|news| run.on_news(&news));
+            }
             let step = run.step();
             for event in run.events() {
                 (self.sink)(&event);
@@ -311,6 +323,7 @@ impl Job<'_> {
             sizes: Sizes::of(self.task.mode),
             reads: Some(std::mem::take(&mut self.reads)),
             logs: self.task.logs.clone(),
+            jobs: Some(Arc::clone(&self.jobs)),
             max_seconds: left.map_or(COMMAND_SECONDS, |left| left.as_secs().clamp(1, COMMAND_SECONDS)),
             cancel: self.halt.clone(),
         }

@@ -3,6 +3,7 @@
 //! The words stand in `prompts/nudges.toml`, each a strict template; a variant here carries exactly what its template
 //! names. The variant's name is the template's key, so the two cannot drift apart unseen.
 
+use crate::sandbox::jobs::{News, What};
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
@@ -28,6 +29,29 @@ pub enum Nudge<'a> {
     Clipped(Clipped),
     NoRoom,
     Crashed { tool: &'a str },
+    Job(Told),
+}
+
+/// What became of a command in the background.
+#[derive(Clone, Debug, Serialize)]
+pub struct Told {
+    id: usize,
+    line: Option<String>,
+    silent: Option<u64>,
+    ended: Option<String>,
+    last: String,
+}
+
+impl Told {
+    /// Puts news into what its template names.
+    pub fn of(news: &News) -> Self {
+        let told = Self { id: news.id, line: None, silent: None, ended: None, last: String::new() };
+        match news.what.clone() {
+            What::Printed(line) => Self { line: Some(line), ..told },
+            What::Silent(seconds) => Self { silent: Some(seconds), ..told },
+            What::Ended { how, last } => Self { ended: Some(how), last, ..told },
+        }
+    }
 }
 
 /// What is missing from a clipped tool result, and how to ask for it.
@@ -84,6 +108,10 @@ mod tests {
         Nudge::Clipped(Clipped { first: 3, last: 8, lines: 9, whole: 900, limit: 90, start, end, mid_line })
     }
 
+    fn job(what: What) -> Nudge<'static> {
+        Nudge::Job(Told::of(&News { id: 1, what }))
+    }
+
     fn all() -> Vec<Nudge<'static>> {
         vec![
             Nudge::CutOff { tool: "write", began: "{\"path\"" },
@@ -102,6 +130,9 @@ mod tests {
             clipped(None, false),
             Nudge::NoRoom,
             Nudge::Crashed { tool: "run" },
+            job(What::Printed("listening".into())),
+            job(What::Silent(60)),
+            job(What::Ended { how: "exit code 1".into(), last: "no port".into() }),
         ]
     }
 
@@ -116,6 +147,18 @@ mod tests {
             said.insert(name, text);
         }
         assert_eq!(said.keys().collect::<Vec<_>>(), voice.words.keys().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn news_of_a_job_are_one_sentence() {
+        let say = |what| Voice::new().say(&job(what));
+        assert_eq!(say(What::Printed("ready".into())), "[job 1 printed: ready]");
+        assert_eq!(say(What::Silent(60)), "[job 1 has printed nothing for 60 seconds and still runs]");
+        let end = |last: &str| say(What::Ended { how: "exit code 1".into(), last: last.into() });
+        assert_eq!(
+            (end("").as_str(), end("x").as_str()),
+            ("[job 1 ended: exit code 1]", "[job 1 ended: exit code 1. It printed last:\nx]")
+        );
     }
 
     #[test]

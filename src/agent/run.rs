@@ -7,7 +7,7 @@
 use crate::agent::changes::merge;
 use crate::agent::intake::{self, Ids, failure};
 use crate::agent::limits::{Cost, Limits};
-use crate::agent::nudges::{Nudge, Voice};
+use crate::agent::nudges::{Nudge, Told, Voice};
 use crate::agent::pending::{Open, Pending};
 use crate::agent::repeats::{Again, Repeats};
 use crate::agent::upkeep::{Errand, Fit, Help, Kept, Upkeep};
@@ -19,6 +19,7 @@ use crate::protocol::event::{Event, Outcome};
 use crate::protocol::message::{Call, Message};
 use crate::protocol::tool::{Change, ToolAnswer, ToolFailure};
 use crate::protocol::turn::{Reply, Stop, ToolCard, ToolChoice, TurnRequest, Usage};
+use crate::sandbox::jobs::News;
 use crate::sessions::fold::follow;
 use crate::tools::{CheckedCall, Effect};
 use crate::units::Tokens;
@@ -297,6 +298,17 @@ impl Run {
         self.upkeep.budget.admit(admitted.tokens);
         self.upkeep.called(&call, &admitted.text);
         self.say_called(&call, ToolAnswer { text: admitted.text, ..answer });
+    }
+
+    /// Whether the conversation can be told something now: every call is answered, and the next turn has not begun.
+    pub fn listens(&self) -> bool {
+        self.open.is_empty() && self.outcome.is_none() && self.cost.steps > 0
+    }
+
+    /// Takes what became of a command in the background. It is said at the conversation's end.
+    pub fn on_news(&mut self, news: &News) {
+        let text = self.voice.say(&Nudge::Job(Told::of(news)));
+        self.say(Event::Nudge { text });
     }
 
     /// Takes the time that has passed since the run began.

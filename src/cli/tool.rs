@@ -41,6 +41,7 @@ impl Tool {
             sizes: Sizes::FULL,
             reads: None,
             logs: ground.places.state.join("logs"),
+            jobs: None,
             max_seconds: MOST_SECONDS,
             cancel: cancel.clone(),
         };

@@ -1,4 +1,5 @@
 //! Commands: the one door that spawns.
 
+pub mod jobs;
 pub mod output;
 pub mod process;

@@ -86,7 +86,7 @@ impl Captured {
     }
 
     /// Begins the log with all that came so far, which is still whole in memory.
-    fn open_log(&mut self) {
+    pub(crate) fn open_log(&mut self) {
         if let Log::At(path) = &self.log {
             let (early, late) = self.tail.as_slices();
             self.log = match begin(path, [&self.head, early, late]) {

@@ -76,37 +76,72 @@ const UNSET: [&str; 5] = ["CI", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "G
 
 /// Runs a command and waits for its end, blocking. Whatever it left in its process group is killed then.
 pub fn run(command: &Command, cancel: &CancellationToken) -> Result<Finished, SpawnError> {
-    let started = Instant::now();
-    let (mut child, output) = spawn(command)?;
-    let program = program(command);
-    let watch = |source| SpawnError::Watch { program: program.clone(), source };
-    let group = Pid::from_child(&child);
-    let exit = watch_exit(group).inspect_err(|_| _ = kill_process_group(group, Signal::KILL)).map_err(watch)?;
-    let mut watched =
-        Watched { output, exit, captured: Captured::new(command.keep, command.log.clone()), ended: false, open: true };
-    let stopped = watched.until_end(started + command.limit, cancel).map_err(watch);
-    let stop_now = !matches!(stopped, Ok(Stopped::Ended));
-    if stop_now {
-        let _ = kill_process_group(group, Signal::TERM);
-        let _ = watched.until_end(Instant::now() + GRACE, &CancellationToken::new());
-    }
-    // Also after a normal end: what runs on in the background would outlive the answer that speaks of it.
-    let _ = kill_process_group(group, Signal::KILL);
-    // The command itself may have changed its group.
-    let _ = child.kill();
-    let drained = watched.drain(Instant::now() + DRAIN);
-    let status = child.wait().map_err(watch)?;
-    drained.map_err(watch)?;
-    let stopped = stopped?;
-    Ok(Finished {
-        code: status.code(),
-        signal: status.signal(),
-        timed_out: stopped == Stopped::TimedOut,
-        cancelled: stopped == Stopped::Cancelled,
-        output: watched.captured.finish(),
-        took: started.elapsed(),
-    })
+    start(command)?.finish(cancel, &mut |_| {})
 }
+
+/// A command that was started. Whoever has it must see it to its end.
+pub(crate) struct Started {
+    child: Child,
+    watched: Watched,
+    began: Instant,
+    limit: Duration,
+    program: String,
+}
+
+/// Starts a command.
+pub(crate) fn start(command: &Command) -> Result<Started, SpawnError> {
+    let began = Instant::now();
+    let (child, output) = spawn(command)?;
+    let program = program(command);
+    let group = Pid::from_child(&child);
+    let exit = watch_exit(group).inspect_err(|_| _ = kill_process_group(group, Signal::KILL));
+    let exit = exit.map_err(|source| SpawnError::Watch { program: program.clone(), source })?;
+    let watched = Watched { output, exit, captured: Captured::new(command.keep, command.log.clone()), ended: false, open: true };
+    Ok(Started { child, watched, began, limit: command.limit, program })
+}
+
+impl Started {
+    /// The process, which leads a group of its own.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Has the whole output logged, however short it is: somebody may look at it before the end.
+    pub(crate) fn log_at_once(&mut self) {
+        self.watched.captured.open_log();
+    }
+
+    /// Waits for the end, and hands every piece of output to `heard` as it comes.
+    pub(crate) fn finish(mut self, cancel: &CancellationToken, heard: Heard<'_>) -> Result<Finished, SpawnError> {
+        let watch = |source| SpawnError::Watch { program: self.program.clone(), source };
+        let group = Pid::from_child(&self.child);
+        let stopped = self.watched.until_end(self.began + self.limit, cancel, heard).map_err(watch);
+        let stop_now = !matches!(stopped, Ok(Stopped::Ended));
+        if stop_now {
+            let _ = kill_process_group(group, Signal::TERM);
+            let _ = self.watched.until_end(Instant::now() + GRACE, &CancellationToken::new(), heard);
+        }
+        // Also after a normal end: what runs on in the background would outlive the answer that speaks of it.
+        let _ = kill_process_group(group, Signal::KILL);
+        // The command itself may have changed its group.
+        let _ = self.child.kill();
+        let drained = self.watched.drain(Instant::now() + DRAIN, heard);
+        let status = self.child.wait().map_err(watch)?;
+        drained.map_err(watch)?;
+        let stopped = stopped?;
+        Ok(Finished {
+            code: status.code(),
+            signal: status.signal(),
+            timed_out: stopped == Stopped::TimedOut,
+            cancelled: stopped == Stopped::Cancelled,
+            output: self.watched.captured.finish(),
+            took: self.began.elapsed(),
+        })
+    }
+}
+
+/// Told of each piece of output.
+pub(crate) type Heard<'a> = &'a mut dyn FnMut(&[u8]);
 
 fn program(command: &Command) -> String {
     match &command.line {
@@ -167,7 +202,7 @@ struct Watched {
 
 impl Watched {
     /// Reads until the command ends, the deadline passes, or someone cancels.
-    fn until_end(&mut self, deadline: Instant, cancel: &CancellationToken) -> io::Result<Stopped> {
+    fn until_end(&mut self, deadline: Instant, cancel: &CancellationToken, heard: Heard<'_>) -> io::Result<Stopped> {
         while !self.ended {
             if cancel.is_cancelled() {
                 return Ok(Stopped::Cancelled);
@@ -176,26 +211,26 @@ impl Watched {
             if left.is_zero() {
                 return Ok(Stopped::TimedOut);
             }
-            self.step(left.min(TICK))?;
+            self.step(left.min(TICK), heard)?;
         }
         Ok(Stopped::Ended)
     }
 
     /// Reads what is left, until the pipe ends or the deadline passes.
-    fn drain(&mut self, deadline: Instant) -> io::Result<()> {
+    fn drain(&mut self, deadline: Instant, heard: Heard<'_>) -> io::Result<()> {
         self.ended = true;
         while self.open {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            self.step(left)?;
+            self.step(left, heard)?;
         }
         Ok(())
     }
 
     /// Waits for output or the exit, at most for `wait`, and takes one piece of output.
-    fn step(&mut self, wait: Duration) -> io::Result<()> {
+    fn step(&mut self, wait: Duration, heard: Heard<'_>) -> io::Result<()> {
         let timeout = Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: i64::from(wait.subsec_nanos()) };
         // Poll reports a pipe that has ended again and again: watch only what still has news.
         let mut fds = Vec::with_capacity(2);
@@ -215,7 +250,10 @@ impl Watched {
             let mut piece = [0; 16 * 1024];
             match self.output.read(&mut piece)? {
                 0 => self.open = false,
-                n => self.captured.take(&piece[..n]),
+                n => {
+                    self.captured.take(&piece[..n]);
+                    heard(&piece[..n]);
+                }
             }
         }
         self.ended |= exit;

@@ -19,10 +19,12 @@ use crate::path::Root;
 use crate::protocol::message::Call;
 use crate::protocol::tool::{ToolAnswer, ToolFailure};
 use crate::protocol::turn::ToolCard;
+use crate::sandbox::jobs::Jobs;
 use crate::tools::card::Tool;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// In which kind of work a tool is offered. Named in a tool's TOML.
@@ -65,6 +67,8 @@ pub struct Workbench {
     pub reads: Option<Reads>,
     /// Where whole logs of commands go; made when first used.
     pub logs: PathBuf,
+    /// The session's commands in the background. `None`: run alone, nothing runs on.
+    pub jobs: Option<Arc<Jobs>>,
     /// The most seconds a command may take, whatever the call asks for.
     pub max_seconds: u64,
     pub cancel: CancellationToken,

@@ -1,6 +1,7 @@
 //! `run`: a command in the project's root, its end in one line, its output bounded.
 
 use crate::protocol::tool::{ToolAnswer, ToolFailure};
+use crate::sandbox::jobs::JobError;
 use crate::sandbox::output::LOG_LIMIT;
 use crate::sandbox::process::{self, Command, Finished, Line, SpawnError};
 use crate::text::plain::plain;
@@ -16,6 +17,8 @@ const SECONDS: u64 = 120;
 pub(crate) struct Arguments {
     command: String,
     seconds: Option<u64>,
+    #[serde(default)]
+    background: bool,
 }
 
 pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
@@ -23,7 +26,8 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
     if line.is_empty() {
         return Err(failure("arguments", "`run` was not run: the command is empty", "Send a command for the shell."));
     }
-    let seconds = arguments.seconds.unwrap_or(SECONDS).min(bench.max_seconds);
+    let wanted = if arguments.background { bench.max_seconds } else { SECONDS };
+    let seconds = arguments.seconds.unwrap_or(wanted).min(bench.max_seconds);
     let command = Command {
         line: Line::Shell(line.to_owned()),
         dir: bench.root.as_path().to_owned(),
@@ -33,8 +37,31 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
         // Named for the command, so that the same output gives the same answer.
         log: bench.sizes.log.then(|| bench.logs.join(format!("run-{:016x}.log", seen::hash(line)))),
     };
+    if arguments.background {
+        return begin(bench, &command);
+    }
     let done = process::run(&command, &bench.cancel).map_err(|e| unstarted(&e))?;
     Ok(answer(&done, seconds, bench.max_seconds))
+}
+
+/// Starts a command that runs on until it ends, or the session does.
+fn begin(bench: &Workbench, command: &Command) -> Work {
+    let Some(jobs) = &bench.jobs else {
+        let message = "`run` was not run: in the background only a session can run a command";
+        return Err(failure("arguments", message, "Leave out background."));
+    };
+    // One file for each: two of the same command may run.
+    let log = (1..).map(|at| bench.logs.join(format!("job-{at}.log"))).find(|log| !log.exists()).unwrap_or_default();
+    match jobs.start(command, log) {
+        Ok(begun) => Ok(ToolAnswer::done(format!(
+            "job {} runs as process {}, its output goes to {}; you will be told when it ends, so go on",
+            begun.id,
+            begun.process,
+            begun.log.display()
+        ))),
+        Err(JobError::Spawn(error)) => Err(unstarted(&error)),
+        Err(error) => Err(failure("too_many", error.to_string(), "End one with kill.")),
+    }
 }
 
 fn unstarted(error: &SpawnError) -> ToolFailure {

@@ -16,6 +16,7 @@ use crate::tools::{CheckedCall, Mode, Reads, Sizes, Toolbox, Workbench};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// A project, the tools, and what one session has read.
@@ -40,6 +41,7 @@ impl Shop {
             sizes: Sizes::FULL,
             reads: Some(Reads::default()),
             logs: dir.path().join("logs"),
+            jobs: Some(Arc::default()),
             max_seconds: 20,
             cancel: CancellationToken::new(),
         };
@@ -50,6 +52,7 @@ impl Shop {
     fn alone(files: &[(&str, &str)]) -> Self {
         let mut shop = Self::new(files);
         shop.bench.reads = None;
+        shop.bench.jobs = None;
         shop
     }
 

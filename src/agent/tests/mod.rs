@@ -406,3 +406,33 @@ fn a_tool_that_panics_is_answered_and_the_run_goes_on() {
     let world = World::new([read("a"), text("Done.")]).act(|_, _, _| panic!("on purpose"));
     check(world, "turn1 calling:read called:read:crashed turn2 done:finished");
 }
+
+#[test]
+fn news_of_the_background_come_between_two_steps_and_all_ends_with_the_task() {
+    use crate::sandbox::process::{Command, Line};
+    use rustix::process::{Pid, test_kill_process};
+    let alive = |process: u32| test_kill_process(Pid::from_raw(process.cast_signed()).unwrap()).is_ok();
+    let sleeper = Arc::new(Mutex::new(0));
+    let started = Arc::clone(&sleeper);
+    let world = World::new([call("run", r#"{"command": "serve"}"#), read("a"), text("Done.")]).act(move |call, bench, _| {
+        if call.name == "run" {
+            let start = |line: &str, log: &str| {
+                let (line, limit) = (Line::Shell(line.into()), Duration::from_secs(20));
+                let command = Command { line, dir: "/".into(), env: Vec::new(), limit, keep: 400, log: None };
+                bench.jobs.as_ref().unwrap().start(&command, bench.logs.join(log)).unwrap().process
+            };
+            *started.lock().unwrap() = start("sleep 100", "1");
+            let printer = start("echo ready", "2");
+            let begun = Instant::now();
+            while alive(printer) && begun.elapsed() < Duration::from_secs(20) {
+                std::thread::yield_now();
+            }
+        }
+        ToolAnswer::done("ok")
+    });
+    let ran = world.run();
+    assert!(ran.trace().starts_with("turn1 calling:run called:run:ok nudge"), "{}", ran.trace());
+    let Message::Tool { text, .. } = ran.requests[1].messages.last().unwrap() else { panic!("{:?}", ran.requests[1]) };
+    assert!(text.starts_with("ok\n\n[job 2 printed: ready]"), "{text}");
+    assert!(!alive(*sleeper.lock().unwrap()));
+}

@@ -48,3 +48,13 @@ fn a_cancelled_command_says_so() {
     shop.bench.cancel.cancel();
     assert_eq!(shop.fails("run", json!({"command":"sleep 30"})).0, "cancelled");
 }
+
+#[test]
+fn a_job_runs_on_and_says_where() {
+    let mut shop = Shop::new(&[]);
+    let text = shop.ok("run", json!({"command":"echo begun; sleep 100","background":true}));
+    assert!(text.starts_with("job 1 runs as process ") && text.contains("logs/job-1.log"), "{text}");
+    assert!(shop.ok("run", json!({"command":"sleep 100","background":true})).starts_with("job 2 "));
+    let mut alone = Shop::alone(&[]);
+    assert_eq!(alone.fails("run", json!({"command":"sleep 1","background":true})).0, "arguments");
+}
