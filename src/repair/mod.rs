@@ -12,6 +12,12 @@ pub mod words;
 use crate::path::RepoPath;
 use crate::repo::syntax::Language;
 
+/// Whether a language is one of those that small changes, their weights and the micro model's marks were made for.
+pub(crate) fn is_known(language: Language) -> bool {
+    use Language::{C, Cpp, Go, Java, JavaScript, Json, Python, Ruby, Rust, Tsx, TypeScript};
+    matches!(language, C | Cpp | Go | Java | JavaScript | Json | Python | Ruby | Rust | Tsx | TypeScript)
+}
+
 /// A stretch of a file whose lines are suspected: one definition, as a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passage {

@@ -3,6 +3,7 @@
 //! Errors of the grammar are no obstacle: a passage is a stretch of a file, and the parts of it that parse are enough.
 
 use crate::repair::Passage;
+use crate::repair::is_known;
 use crate::repair::mutate::grammar::{DEFAULTS, DEFINITIONS, NEVER, SIGNATURES, STRINGS, THAWING, TYPE_FIELDS};
 use crate::repo::syntax::Language;
 use std::ops::Range;
@@ -54,7 +55,7 @@ pub struct Code<'p> {
 /// Parses a passage; a method is wrapped in a class where its language knows none outside. `None` for a language without code.
 pub fn parse(passage: &Passage) -> Option<Parsed> {
     let language = passage.language;
-    if language == Language::Json {
+    if language == Language::Json || !is_known(language) {
         return None;
     }
     let mut parser = Parser::new();

@@ -4,6 +4,7 @@
 //! wanted name stands as definitions do, by the looks of the line.
 
 use crate::path::{RepoPath, Root};
+use crate::repair::is_known;
 use crate::repair::suspects::mentions::{defining, is_keyword, names};
 use crate::repo::symbols::{Symbol, Tagger};
 use crate::repo::syntax::Language;
@@ -86,7 +87,7 @@ impl Atlas {
             Self { sources: Vec::new(), index: HashMap::new(), tagger: Tagger::default(), parsed: Vec::new(), left: PARSED };
         let mut left = BYTES;
         for found in walk::files(root, root.as_path()) {
-            let Some(language) = Language::of(&found.path).filter(|language| *language != Language::Json) else { continue };
+            let Some(language) = Language::of(&found.path).filter(|&l| l != Language::Json && is_known(l)) else { continue };
             if found.bytes > LARGEST {
                 continue;
             }

@@ -3,6 +3,7 @@
 //! Knows the formats of pytest, unittest, cargo test, nextest, node --test, jest, vitest, mocha and go test as texts; the project
 //! it does not know. Whatever it does not recognise says nothing.
 
+use crate::repair::is_known;
 use crate::repo::syntax::Language;
 use std::collections::BTreeSet;
 
@@ -100,7 +101,7 @@ fn place(line: &str) -> Option<(&str, usize)> {
             .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
         let path = before[start..].trim_start_matches("file://");
         let extension = path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension);
-        let source = |e: &str| Language::of_extension(e).is_some();
+        let source = |e: &str| Language::of_extension(e).is_some_and(is_known);
         if number > 0 && extension.is_some_and(source) && !path.contains("://") {
             return Some((path, number));
         }

@@ -3,6 +3,7 @@
 //! Knows Markdown as far as people use it in issues: backquotes, fences, quotation marks. A mark that does not close on its line
 //! is none, so one stray backquote costs one line.
 
+use crate::repair::is_known;
 use crate::repo::syntax::Language;
 
 /// How a word was written.
@@ -200,6 +201,6 @@ fn is_path(word: &str) -> bool {
         return false;
     }
     let nested = stem.contains('/') && extension.chars().all(|c| c.is_ascii_alphabetic()) && extension.len() <= 5;
-    let language = Language::of_extension(&extension.to_ascii_lowercase()).is_some();
+    let language = Language::of_extension(&extension.to_ascii_lowercase()).is_some_and(is_known);
     nested || language && extension.len() > 1 && !["self", "this"].contains(&stem)
 }

@@ -1,0 +1,1 @@
+(call target: (identifier) @ignore (arguments (alias) @name) (#eq? @ignore "defimpl")) @definition.module
