@@ -52,6 +52,23 @@ fn without_a_model_the_error_names_what_would_help() {
 }
 
 #[test]
+fn a_map_needs_no_model_and_keeps_to_its_budget() {
+    let machine = machine();
+    machine.file("cart.py", "def cart_total(cart):\n    return 0\n");
+    machine.file("mail.py", "from cart import cart_total\n\ndef send(cart):\n    return cart_total(cart)\n");
+    let map = machine.agent(&["map"]);
+    assert_eq!(map.code, Some(0), "{}", map.err);
+    assert_eq!(map.out, "cart.py:\n 1 def cart_total(cart):\nmail.py:\n 3 def send(cart):\na.txt\n");
+    let asked = machine.agent(&["map", "--query", "send mail", "--tokens", "10", "--output", "json"]);
+    let asked: Value = serde_json::from_str(&asked.out).unwrap();
+    assert_eq!((&asked["text"], &asked["exact"]), (&"mail.py:\n 3 def send(cart):\n".into(), &false.into()));
+    assert_eq!((&asked["budget"], &asked["files"]["shown"], &asked["files"]["indexed"]), (&10.into(), &1.into(), &3.into()));
+    let focused = machine.agent(&["map", "--focus", "mail.py"]);
+    assert!(focused.out.starts_with("cart.py:") && !focused.out.contains("mail.py"), "{}", focused.out);
+    assert_eq!(machine.agent(&["map", "--focus", "../elsewhere"]).code, Some(2));
+}
+
+#[test]
 fn a_task_ends_with_the_models_words_on_stdout_alone() {
     let machine = machine();
     let turns = machine.replay(&[READ, EDIT, r#"{"text":"It says three now."}"#]);

@@ -88,6 +88,7 @@ const DOORS: &[Door] = &[
             "src/engine/states/",    // cache: states of the engine's cache
             "src/models/bundled.rs", // cache: the bundled model
             "src/models/ledger.rs",  // cache: what was found out about models
+            "src/repo/map/store.rs", // cache: indexes of projects
             "src/repo/git.rs",       // a temporary store of objects
             "src/repo/scratch.rs",   // a temporary copy of the tree, which a fix works in
             "src/repo/scratch/",

@@ -13,6 +13,7 @@ mod failure;
 mod fix;
 mod globals;
 mod interrupt;
+mod map;
 mod model;
 mod plan;
 mod progress;
@@ -45,6 +46,8 @@ enum Command {
     Run(run::Run),
     /// Run one tool as the model would call it
     Tool(tool::Tool),
+    /// Show what matters most in the project, within a budget of tokens
+    Map(map::Map),
     /// Show exactly what the model would be sent first, with token counts
     Prompt(prompt::Prompt),
     /// Show the memory plan of a model without loading it
@@ -83,6 +86,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::Fix(fix)) => fix.run(globals),
         Some(Command::Run(run)) => run.run(globals),
         Some(Command::Tool(tool)) => tool.run(globals),
+        Some(Command::Map(map)) => map.run(globals),
         Some(Command::Prompt(prompt)) => prompt.run(globals),
         Some(Command::Plan(plan)) => plan.run(globals),
         Some(Command::Model(model)) => model.run(globals),

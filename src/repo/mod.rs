@@ -1,6 +1,7 @@
-//! The repository: files, git, syntax.
+//! The repository: files, git, syntax, and the map of it all.
 
 pub mod git;
+pub mod map;
 pub mod scratch;
 pub mod statements;
 pub mod symbols;

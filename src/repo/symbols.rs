@@ -5,6 +5,7 @@
 
 use crate::repo::syntax::{self, Language};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -152,6 +153,15 @@ impl Tags {
 fn last_line(node: tree_sitter::Node<'_>) -> usize {
     let end = node.end_position();
     if end.column == 0 && end.row > node.start_position().row { end.row } else { end.row + 1 }
+}
+
+/// Tells apart what was read with other queries, or of other languages.
+pub fn fingerprint() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for language in Language::ALL {
+        source(language).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// The query of a language: our additions stand behind the grammar's own patterns, which win.

@@ -3,9 +3,12 @@
 //! The user's global git configuration is not asked: the same tree gives the same answer on every machine.
 
 use crate::path::{RepoPath, Root};
-use ignore::WalkBuilder;
 use ignore::overrides::{Override, OverrideBuilder};
+use ignore::{DirEntry, WalkBuilder, WalkState};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::SystemTime;
 
 /// A file or directory that a walk came upon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +16,9 @@ pub struct Found {
     pub path: RepoPath,
     pub full: PathBuf,
     pub kind: Kind,
+    /// A file's size, and when it was last written where the system says.
     pub bytes: u64,
+    pub modified: Option<SystemTime>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,30 +66,66 @@ pub fn list(root: &Root, dir: &Path) -> impl Iterator<Item = Found> {
     walk(root, dir, Some(1)).filter(move |found| found.full != itself)
 }
 
+/// The same files as [`files`] gives, in the same order, found by several threads; of more than `most` those that were found
+/// first, whichever they are.
+pub fn gather(root: &Root, from: &Path, most: usize) -> Vec<Found> {
+    let (sender, found) = mpsc::channel();
+    let count = AtomicUsize::new(0);
+    builder(root, from, None).threads(threads()).build_parallel().run(|| {
+        let (sender, count) = (sender.clone(), &count);
+        Box::new(move |entry| {
+            let Some(file) = entry.ok().and_then(|entry| look(root, entry)).filter(|found| found.kind == Kind::File) else {
+                return WalkState::Continue;
+            };
+            let room = count.fetch_add(1, Ordering::Relaxed) < most;
+            if room && sender.send(file).is_ok() { WalkState::Continue } else { WalkState::Quit }
+        })
+    });
+    drop(sender);
+    let mut files: Vec<Found> = found.into_iter().collect();
+    files.sort_unstable_by(|a, b| a.full.cmp(&b.full));
+    files
+}
+
 fn walk(root: &Root, from: &Path, depth: Option<usize>) -> impl Iterator<Item = Found> {
+    let root = root.clone();
+    let entries = builder(&root, from, depth).sort_by_file_path(Path::cmp).build();
+    entries.filter_map(Result::ok).filter_map(move |entry| look(&root, entry))
+}
+
+fn builder(root: &Root, from: &Path, depth: Option<usize>) -> WalkBuilder {
     // Inside a repository git's rule holds: an ignore file above it has no say. Without one, every ignore file counts.
     let in_git = root.as_path().ancestors().any(|dir| dir.join(".git").exists());
     let mut builder = WalkBuilder::new(from);
     builder.hidden(false).require_git(in_git).git_global(false).max_depth(depth);
-    builder.filter_entry(|entry| entry.file_name() != ".git").sort_by_file_path(Path::cmp);
-    let root = root.clone();
-    builder.build().filter_map(Result::ok).filter_map(move |entry| {
-        let kind = match entry.file_type()? {
-            t if t.is_dir() => Kind::Directory,
-            t if t.is_file() => Kind::File,
-            t if t.is_symlink() => Kind::Symlink,
-            _ => return None,
-        };
-        let path = root.parse(entry.path().to_str()?).ok()?;
-        let bytes = if kind == Kind::File { entry.metadata().ok()?.len() } else { 0 };
-        Some(Found { path, full: entry.into_path(), kind, bytes })
-    })
+    builder.filter_entry(|entry| entry.file_name() != ".git");
+    builder
+}
+
+/// What a walk came upon, if it is anything that a project consists of.
+fn look(root: &Root, entry: DirEntry) -> Option<Found> {
+    let kind = match entry.file_type()? {
+        t if t.is_dir() => Kind::Directory,
+        t if t.is_file() => Kind::File,
+        t if t.is_symlink() => Kind::Symlink,
+        _ => return None,
+    };
+    let path = root.parse(entry.path().to_str()?).ok()?;
+    let metadata = if kind == Kind::File { Some(entry.metadata().ok()?) } else { None };
+    let bytes = metadata.as_ref().map_or(0, |metadata| metadata.len());
+    let modified = metadata.and_then(|metadata| metadata.modified().ok());
+    Some(Found { path, full: entry.into_path(), kind, bytes, modified })
+}
+
+/// Threads for a walk: beyond a few they wait for the same directories.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(8)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::path::Root;
-    use crate::repo::walk::{Glob, files, list};
+    use crate::repo::walk::{Glob, files, gather, list};
     use std::fs;
 
     fn project() -> (tempfile::TempDir, Root) {
@@ -105,6 +146,19 @@ mod tests {
         assert_eq!(names, [".github/ci.yml", ".gitignore", "src/a.rs", "src/b.rs"]);
         let top: Vec<String> = list(&root, root.as_path()).map(|f| f.path.to_string()).collect();
         assert_eq!(top, [".github", ".gitignore", "logs", "src"]);
+    }
+
+    #[test]
+    fn several_threads_find_the_same_in_the_same_order() {
+        let (dir, root) = project();
+        for path in ["a/z", "a.b", "a-b/c", "a/b/c"] {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "").unwrap();
+        }
+        let one: Vec<_> = files(&root, root.as_path()).collect();
+        assert_eq!(gather(&root, root.as_path(), usize::MAX), one);
+        assert_eq!(gather(&root, root.as_path(), 2).len(), 2);
     }
 
     #[test]

@@ -1,0 +1,219 @@
+//! Keeps a project's index up to date, on threads of its own: whoever wants a map takes what there is so far.
+//!
+//! A file whose size and time are as they were is not read, one whose content is as it was is not parsed. What was found out is
+//! written down every few seconds and at the end, so work that is broken off goes on where it stopped.
+
+use crate::path::Root;
+use crate::repo::map::index::{Index, Reading, Stamp, hash, is_aside};
+use crate::repo::map::store::Store;
+use crate::repo::symbols::Tagger;
+use crate::repo::syntax::Language;
+use crate::repo::walk::{self, Found};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+/// The most files: of larger projects the nearest to the root are indexed.
+const FILES: usize = 60_000;
+/// Larger files are not read.
+const LARGEST: u64 = 1 << 20;
+/// As much of a file as tells whether it is text.
+const HEAD: usize = 8_000;
+/// Threads: more wait for the one place where names are kept.
+const THREADS: usize = 8;
+/// How often what was found out is written down.
+const SAVED_EVERY: Duration = Duration::from_secs(5);
+/// How long an end waits for the last file and for what was found out to be written.
+const GRACE: Duration = Duration::from_millis(200);
+/// Data, not text: files by these names are not read.
+const DATA: &[&str] =
+    &["csv", "diff", "json", "jsonl", "lock", "log", "map", "patch", "po", "pot", "snap", "svg", "sum", "tsv", "xml"];
+
+/// How much of the machine the index may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Somebody waits for it.
+    Foreground,
+    /// Something else is going on: a model loads, or answers.
+    Background,
+}
+
+/// An index that is being made. When it is dropped the work ends.
+#[derive(Debug)]
+pub struct Indexer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    index: Mutex<Index>,
+    done: Mutex<bool>,
+    ended: Condvar,
+    stop: AtomicBool,
+}
+
+impl Indexer {
+    /// Begins to index the files below `root`. What is found out is kept below `cache` for the project that is `known_as`: a
+    /// copy of it is the same project.
+    pub fn start(root: Root, known_as: &Path, cache: &Path, pace: Pace) -> Self {
+        let shared = Arc::new(Shared {
+            index: Mutex::new(Index::default()),
+            done: Mutex::new(false),
+            ended: Condvar::new(),
+            stop: AtomicBool::new(false),
+        });
+        let (own, store) = (Arc::clone(&shared), Store::of(cache, known_as));
+        let work = move || {
+            let end = End(Arc::clone(&own));
+            survey(&own, &root, &store, pace);
+            drop(end);
+        };
+        // Without a thread there is no index, and the map is empty.
+        if thread::Builder::new().name("index".into()).spawn(work).is_err() {
+            shared.end();
+        }
+        Self(shared)
+    }
+
+    /// Waits until the index is whole, `most` at most, and says whether it is.
+    pub fn wait(&self, most: Duration) -> bool {
+        let done = self.0.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let (done, _) = self.0.ended.wait_timeout_while(done, most, |done| !*done).unwrap_or_else(PoisonError::into_inner);
+        *done
+    }
+
+    /// Looks at the index as it is now. The work waits meanwhile.
+    pub fn look<T>(&self, at: impl FnOnce(&Index) -> T) -> T {
+        at(&self.0.index())
+    }
+}
+
+impl Drop for Indexer {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+        self.wait(GRACE);
+    }
+}
+
+impl Shared {
+    fn index(&self) -> MutexGuard<'_, Index> {
+        // A thread that panicked left a file out, and nothing half done.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn end(&self) {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.ended.notify_all();
+    }
+}
+
+/// Tells whoever waits, also when the work ends in a panic.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+fn survey(shared: &Shared, root: &Root, store: &Store, pace: Pace) {
+    yield_to_others(pace);
+    *shared.index() = store.read();
+    let (stale, gone) = differences(shared, root);
+    let changed = AtomicUsize::new(gone);
+    let next = AtomicUsize::new(0);
+    let tagger = Tagger::default();
+    let work = |mut tagger: Tagger, keep: &mut dyn FnMut()| {
+        while let Some((found, stamp)) = stale.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !shared.stopped()) {
+            changed.fetch_add(usize::from(renew(shared, found, *stamp, &mut tagger)), Ordering::Relaxed);
+            keep();
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from).min(THREADS).min(stale.len().max(1));
+    thread::scope(|scope| {
+        for _ in 1..cores {
+            let tagger = tagger.clone();
+            scope.spawn(|| {
+                yield_to_others(pace);
+                work(tagger, &mut || {});
+            });
+        }
+        let mut saved = Instant::now();
+        work(tagger, &mut || {
+            if saved.elapsed() > SAVED_EVERY {
+                save(shared, store);
+                saved = Instant::now();
+            }
+        });
+    });
+    if changed.into_inner() > 0 {
+        save(shared, store);
+    }
+}
+
+/// A cache that cannot be written is one that is made anew next time.
+fn save(shared: &Shared, store: &Store) {
+    let _ = store.write(&shared.index());
+}
+
+/// The files that are new or may have changed, the likeliest to matter first; takes out those that are gone and counts them.
+fn differences(shared: &Shared, root: &Root) -> (Vec<(Found, Stamp)>, usize) {
+    let found: Vec<(Found, Stamp)> = walk::gather(root, root.as_path(), FILES)
+        .into_iter()
+        .filter(|found| found.bytes <= LARGEST && !DATA.contains(&found.path.extension().as_str()))
+        .map(|found| {
+            let since = found.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let modified = since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default();
+            let stamp = Stamp { bytes: found.bytes, modified };
+            (found, stamp)
+        })
+        .collect();
+    let mut index = shared.index();
+    let before = index.files.len();
+    let there: std::collections::HashSet<&str> = found.iter().map(|(found, _)| found.path.as_str()).collect();
+    index.files.retain(|path, _| there.contains(path.as_str()));
+    let gone = before - index.files.len();
+    drop(there);
+    let known = |found: &Found, stamp: &Stamp| {
+        index.files.get(found.path.as_str()).is_some_and(|entry| entry.stamp == *stamp && stamp.modified != 0)
+    };
+    let mut stale: Vec<_> = found.into_iter().filter(|(found, stamp)| !known(found, stamp)).collect();
+    let order = |found: &Found| {
+        let path = found.path.as_str();
+        (Language::of(&found.path).is_none(), is_aside(path), path.matches('/').count())
+    };
+    stale.sort_by_cached_key(|(found, _)| order(found));
+    (stale, gone)
+}
+
+/// Reads a file and puts it into the index; says whether its content is another than was known.
+fn renew(shared: &Shared, found: &Found, stamp: Stamp, tagger: &mut Tagger) -> bool {
+    let path = found.path.as_str();
+    let text = std::fs::read(&found.full).ok().filter(|bytes| !bytes[..bytes.len().min(HEAD)].contains(&0));
+    let Some(text) = text.and_then(|bytes| String::from_utf8(bytes).ok()) else {
+        return shared.index().files.remove(path).is_some();
+    };
+    let same = hash(text.as_bytes());
+    if let Some(entry) = shared.index().files.get_mut(path).filter(|entry| entry.hash == same) {
+        entry.stamp = stamp;
+        return false;
+    }
+    let reading = Reading::of(&text, Language::of(&found.path), tagger);
+    shared.index().put(path.to_owned(), stamp, reading);
+    true
+}
+
+/// Lets everything else on the machine go first. On Linux this is a thread's own matter; elsewhere it would be the process's.
+fn yield_to_others(pace: Pace) {
+    #[cfg(target_os = "linux")]
+    if pace == Pace::Background {
+        // Where it is not allowed the index merely takes its share.
+        let _ = rustix::process::nice(10);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = pace;
+}
