@@ -17,7 +17,7 @@ mod relevance;
 mod store;
 #[cfg(test)]
 mod tests;
-mod words;
+pub mod words;
 
 use crate::path::RepoPath;
 

@@ -2,6 +2,7 @@
 
 pub mod git;
 pub mod map;
+pub mod parallel;
 pub mod scratch;
 pub mod statements;
 pub mod symbols;

@@ -16,7 +16,7 @@ const STOP: &[&str] = &[
 
 /// The identifiers of a text, each time they stand there: letters, digits and `_`, of some length, no numbers. In 1 ms about
 /// 200 KB.
-pub(crate) fn identifiers(text: &str) -> impl Iterator<Item = &str> {
+pub fn identifiers(text: &str) -> impl Iterator<Item = &str> {
     let part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
     // Bytes: a character beyond ASCII is a part of a name as a whole, so every cut is on a boundary.
     text.as_bytes()

@@ -160,6 +160,35 @@ fn definitions_are_found_by_name_and_by_letters() {
 }
 
 #[test]
+fn a_symbol_is_told_with_its_users_and_of_its_owner() {
+    let mut shop = Shop::new(&[
+        ("cart.py", "class Cart:\n    def total(self):\n        return 1\n"),
+        ("bill.py", "class Bill:\n    def total(self):\n        return 2\n"),
+        ("a/use.py", "def pay(cart):\n    print(cart.total())\n    return cart.total() # total\n"),
+        ("tests/test_a.py", "def test_pay():\n    assert cart.total()\n"),
+    ]);
+    let text = shop.ok("symbols", json!({"query":"Bill.total"}));
+    let expected = "2 definitions matching `Bill.total` in .\nbill.py:2 function total: def total(self):\n\
+                    cart.py:2 function total: def total(self):\n`total` is used in 3 places, 2 files\n\
+                    a/use.py: 2, 3\ntests/test_a.py: 2\n";
+    assert_eq!(text, expected);
+    assert!(shop.ok("symbols", json!({"query":"Cart::total()"})).contains("\ncart.py:2 function total"));
+    assert!(
+        shop.ok("symbols", json!({"query":"tst py"})).contains("resembling `tst py` in .\ntests/test_a.py:1 function test_pay")
+    );
+    assert!(shop.ok("symbols", json!({"query":"print"})).contains("[nothing is defined by that name here: use search]"));
+}
+
+#[test]
+fn many_symbols_are_bounded() {
+    let many: String = (0..500).map(|n| format!("def handle_{n}(first, second, third):\n    pass\n")).collect();
+    let mut shop = Shop::new(&[("many.py", &many), ("tests/test_many.py", "def handle():\n    pass\n")]);
+    let text = shop.ok("symbols", json!({"query":"handle"}));
+    assert!(text.starts_with("501 definitions matching `handle` in .\ntests/test_many.py:1 function handle:"), "{text}");
+    assert!(text.contains("[60 of 501 shown: narrow") && text.len() < 6_200, "{} {text}", text.len());
+}
+
+#[test]
 fn a_link_inside_the_project_is_the_file_it_points_at() {
     let mut shop = Shop::new(&[("real.rs", "fn a() {}\n")]);
     std::os::unix::fs::symlink("real.rs", shop.bench.root.as_path().join("link.rs")).unwrap();
