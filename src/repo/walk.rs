@@ -5,6 +5,7 @@
 use crate::path::{RepoPath, Root};
 use ignore::overrides::{Override, OverrideBuilder};
 use ignore::{DirEntry, WalkBuilder, WalkState};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -69,21 +70,41 @@ pub fn list(root: &Root, dir: &Path) -> impl Iterator<Item = Found> {
 /// The same files as [`files`] gives, in the same order, found by several threads; of more than `most` those that were found
 /// first, whichever they are.
 pub fn gather(root: &Root, from: &Path, most: usize) -> Vec<Found> {
-    let (sender, found) = mpsc::channel();
     let count = AtomicUsize::new(0);
+    let enough = |(): &mut (), _: &Found| {
+        if count.fetch_add(1, Ordering::Relaxed) < most { ControlFlow::Continue(Some(())) } else { ControlFlow::Break(()) }
+    };
+    each(root, from, || (), enough).into_iter().map(|(found, ())| found).collect()
+}
+
+/// Does `work` on every file that [`files`] gives, on the threads that find them, and gives what came of it in the order of their
+/// paths; `None` is left out. Each thread has a `state` of its own. `Break` ends it as soon as every thread has heard of it.
+pub fn each<S: Send, R: Send>(
+    root: &Root,
+    from: &Path,
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &Found) -> ControlFlow<(), Option<R>> + Sync,
+) -> Vec<(Found, R)> {
+    let (sender, done) = mpsc::channel();
     builder(root, from, None).threads(threads()).build_parallel().run(|| {
-        let (sender, count) = (sender.clone(), &count);
+        let (sender, work, mut state) = (sender.clone(), &work, state());
         Box::new(move |entry| {
             let Some(file) = entry.ok().and_then(|entry| look(root, entry)).filter(|found| found.kind == Kind::File) else {
                 return WalkState::Continue;
             };
-            let room = count.fetch_add(1, Ordering::Relaxed) < most;
-            if room && sender.send(file).is_ok() { WalkState::Continue } else { WalkState::Quit }
+            match work(&mut state, &file) {
+                ControlFlow::Break(()) => WalkState::Quit,
+                ControlFlow::Continue(None) => WalkState::Continue,
+                // The other end waits for all of us.
+                ControlFlow::Continue(Some(result)) => {
+                    sender.send((file, result)).map_or(WalkState::Quit, |()| WalkState::Continue)
+                }
+            }
         })
     });
     drop(sender);
-    let mut files: Vec<Found> = found.into_iter().collect();
-    files.sort_unstable_by(|a, b| a.full.cmp(&b.full));
+    let mut files: Vec<(Found, R)> = done.into_iter().collect();
+    files.sort_unstable_by(|(a, _), (b, _)| a.full.cmp(&b.full));
     files
 }
 

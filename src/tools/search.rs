@@ -4,19 +4,25 @@ use crate::path::RepoPath;
 use crate::protocol::tool::{ToolAnswer, ToolFailure};
 use crate::repo::walk::{self, Found, Glob};
 use crate::text::clip;
+use crate::tools::seen::Place;
 use crate::tools::{Sizes, Work, Workbench, failure, seen};
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use grep_searcher::{BinaryDetection, Searcher, SearcherBuilder, Sink, SinkContext, SinkFinish, SinkMatch};
 use serde::Deserialize;
 use std::fmt::Write;
 use std::io;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 /// Matches shown of one file, when more than one file is searched.
 const PER_FILE: usize = 5;
 /// Lines around a match, whatever was asked for.
 const CONTEXT: usize = 10;
-/// Larger files are not searched.
+/// Larger files are not searched, unless they are named.
 const LARGEST: u64 = 1 << 20;
+const LARGEST_NAMED: u64 = 256 << 20;
+/// A file with a longer line than this is not searched: a line is held in memory as a whole.
+const LONGEST_LINE: usize = 32 << 20;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,19 +48,36 @@ enum Show {
 /// One file's share of the search.
 struct FileHits {
     path: RepoPath,
+    full: PathBuf,
     matches: usize,
     /// Line number, whether it matches, the line.
     lines: Vec<(u64, bool, String)>,
 }
 
+/// What a search came to, files in the order of their paths.
 struct Tally {
     sizes: Sizes,
     hits: Vec<FileHits>,
-    /// Lines of them.
-    kept: usize,
     searched: usize,
     binary: Vec<String>,
     large: Vec<String>,
+    /// Bytes above which a file is large here.
+    largest: u64,
+}
+
+/// What became of one file.
+enum Seen {
+    Searched { matches: usize },
+    Binary,
+    Large,
+}
+
+/// What is searched, and how.
+struct Search<'a> {
+    bench: &'a Workbench,
+    matcher: &'a RegexMatcher,
+    glob: Option<Glob>,
+    place: Place,
 }
 
 pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
@@ -66,25 +89,79 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
         .map(|g| Glob::new(&bench.root, g))
         .transpose()
         .map_err(|e| failure("arguments", e.to_string(), "Try a glob like `*.rs`."))?;
-    let sizes = bench.sizes;
-    let per_file = if place.full.is_file() { sizes.search_lines } else { PER_FILE };
-    let mut searcher = SearcherBuilder::new()
-        .binary_detection(BinaryDetection::quit(0))
-        .before_context(arguments.context.min(CONTEXT))
-        .after_context(arguments.context.min(CONTEXT))
-        .build();
-    let mut tally = Tally { sizes, hits: Vec::new(), kept: 0, searched: 0, binary: Vec::new(), large: Vec::new() };
-    for found in walk::files(&bench.root, &place.full) {
-        if bench.cancel.is_cancelled() {
-            return Err(failure("cancelled", "the search was cancelled", ""));
-        }
-        if glob.as_ref().is_none_or(|g| g.matches(&found.path)) {
-            // What has no room in the answer is counted only.
-            let kept = if arguments.mode == Show::Content && tally.kept < sizes.search_lines { per_file } else { 0 };
-            tally.file(&mut searcher, &matcher, &found, kept);
-        }
+    let search = Search { bench, matcher: &matcher, glob, place };
+    let mut tally = search.count();
+    if arguments.mode == Show::Content {
+        search.show(&mut tally, arguments.context.min(CONTEXT));
+    }
+    if bench.cancel.is_cancelled() {
+        return Err(failure("cancelled", "the search was cancelled", ""));
     }
     Ok(ToolAnswer::done(tally.words(arguments, literal)))
+}
+
+impl Search<'_> {
+    /// Counts the matching lines of every file, on all cores. What is shown of the first few is found by a second look at them:
+    /// lines need not be numbered where they are only counted, nor kept where nobody sees them.
+    fn count(&self) -> Tally {
+        let largest = if self.place.full.is_file() { LARGEST_NAMED } else { LARGEST };
+        let searcher = || {
+            let mut builder = SearcherBuilder::new();
+            builder.binary_detection(BinaryDetection::quit(0)).line_number(false).heap_limit(Some(LONGEST_LINE)).build()
+        };
+        let state = || (searcher(), self.matcher.clone());
+        let files = walk::each(&self.bench.root, &self.place.full, state, |(searcher, matcher), found| {
+            if self.bench.cancel.is_cancelled() {
+                return ControlFlow::Break(());
+            }
+            if self.glob.as_ref().is_some_and(|glob| !glob.matches(&found.path)) {
+                return ControlFlow::Continue(None);
+            }
+            if found.bytes > largest {
+                return ControlFlow::Continue(Some(Seen::Large));
+            }
+            let mut counter = Counter { matches: 0, binary: false };
+            // A file that cannot be opened is one that is not searched.
+            let searched = searcher.search_path(&*matcher, &found.full, &mut counter);
+            let seen = if counter.binary { Seen::Binary } else { Seen::Searched { matches: counter.matches } };
+            ControlFlow::Continue(searched.is_ok().then_some(seen))
+        });
+        let (sizes, hits) = (self.bench.sizes, Vec::new());
+        let mut tally = Tally { sizes, hits, searched: 0, binary: Vec::new(), large: Vec::new(), largest };
+        for (Found { path, full, .. }, seen) in files {
+            tally.searched += usize::from(!matches!(seen, Seen::Large));
+            match seen {
+                Seen::Large => tally.large.push(path.to_string()),
+                Seen::Binary => tally.binary.push(path.to_string()),
+                Seen::Searched { matches: 0 } => {}
+                Seen::Searched { matches } => tally.hits.push(FileHits { path, full, matches, lines: Vec::new() }),
+            }
+        }
+        tally
+    }
+
+    /// Finds the lines that have room in the answer.
+    fn show(&self, tally: &mut Tally, context: usize) {
+        let sizes = self.bench.sizes;
+        let per_file = if self.place.full.is_file() { sizes.search_lines } else { PER_FILE };
+        let mut searcher = SearcherBuilder::new()
+            .binary_detection(BinaryDetection::quit(0))
+            .heap_limit(Some(LONGEST_LINE))
+            .before_context(context)
+            .after_context(context)
+            .build();
+        let mut kept = 0;
+        for hits in &mut tally.hits {
+            if kept >= sizes.search_lines || self.bench.cancel.is_cancelled() {
+                return;
+            }
+            let mut sink = Lines { lines: Vec::new(), matches: 0, per_file, sizes };
+            // It was searched a moment ago; if it is gone now, its matches are counted and not shown.
+            let _ = searcher.search_path(self.matcher, &hits.full, &mut sink);
+            kept += sink.lines.len();
+            hits.lines = sink.lines;
+        }
+    }
 }
 
 /// The pattern as a regex, or as a literal when it is none.
@@ -104,26 +181,6 @@ fn matcher(pattern: &str) -> Result<(RegexMatcher, bool), ToolFailure> {
 }
 
 impl Tally {
-    fn file(&mut self, searcher: &mut Searcher, matcher: &RegexMatcher, found: &Found, per_file: usize) {
-        if found.bytes > LARGEST {
-            self.large.push(found.path.to_string());
-            return;
-        }
-        let hits = FileHits { path: found.path.clone(), matches: 0, lines: Vec::new() };
-        let mut sink = Lines { hits, per_file, sizes: self.sizes, binary: false };
-        // A file that cannot be opened is one that is not searched.
-        if searcher.search_path(matcher, &found.full, &mut sink).is_err() {
-            return;
-        }
-        self.searched += 1;
-        if sink.binary {
-            self.binary.push(found.path.to_string());
-        } else if sink.hits.matches > 0 {
-            self.kept += sink.hits.lines.len();
-            self.hits.push(sink.hits);
-        }
-    }
-
     fn words(&self, arguments: &Arguments, literal: bool) -> String {
         let matches: usize = self.hits.iter().map(|h| h.matches).sum();
         let mut text = format!("{matches} matching lines in {} of {} files", self.hits.len(), self.searched);
@@ -148,7 +205,7 @@ impl Tally {
             }
         };
         left_out("binary", &self.binary);
-        left_out("over 1 MiB", &self.large);
+        left_out(&format!("over {} MiB", self.largest >> 20), &self.large);
         text
     }
 }
@@ -190,19 +247,39 @@ fn entries(entries: impl Iterator<Item = String>, sizes: Sizes, text: &mut Strin
     shown
 }
 
-/// Collects one file's matches: all are counted, the first few kept.
+/// Counts one file's matches.
+struct Counter {
+    matches: usize,
+    binary: bool,
+}
+
+impl Sink for Counter {
+    type Error = io::Error;
+
+    fn matched(&mut self, _: &Searcher, _: &SinkMatch<'_>) -> io::Result<bool> {
+        self.matches += 1;
+        Ok(true)
+    }
+
+    fn finish(&mut self, _: &Searcher, finish: &SinkFinish) -> io::Result<()> {
+        self.binary = finish.binary_byte_offset().is_some();
+        Ok(())
+    }
+}
+
+/// Keeps one file's first matches.
 struct Lines {
-    hits: FileHits,
+    lines: Vec<(u64, bool, String)>,
+    matches: usize,
     per_file: usize,
     sizes: Sizes,
-    binary: bool,
 }
 
 impl Lines {
     fn keep(&mut self, number: Option<u64>, is_match: bool, bytes: &[u8]) {
         let line = String::from_utf8_lossy(bytes);
         let line = clip::line(line.trim_end_matches(['\n', '\r']), self.sizes.search_line).into_owned();
-        self.hits.lines.push((number.unwrap_or_default(), is_match, line));
+        self.lines.push((number.unwrap_or_default(), is_match, line));
     }
 }
 
@@ -210,22 +287,19 @@ impl Sink for Lines {
     type Error = io::Error;
 
     fn matched(&mut self, _: &Searcher, found: &SinkMatch<'_>) -> io::Result<bool> {
-        self.hits.matches += 1;
-        if self.hits.matches <= self.per_file {
-            self.keep(found.line_number(), true, found.bytes());
+        self.matches += 1;
+        // What is behind the last one that is shown, its context included, is the next one.
+        if self.matches > self.per_file {
+            return Ok(false);
         }
+        self.keep(found.line_number(), true, found.bytes());
         Ok(true)
     }
 
     fn context(&mut self, _: &Searcher, context: &SinkContext<'_>) -> io::Result<bool> {
-        if self.per_file > 0 && self.hits.matches <= self.per_file && self.hits.lines.len() < self.sizes.search_lines {
+        if self.lines.len() < self.sizes.search_lines {
             self.keep(context.line_number(), false, context.bytes());
         }
         Ok(true)
-    }
-
-    fn finish(&mut self, _: &Searcher, finish: &SinkFinish) -> io::Result<()> {
-        self.binary = finish.binary_byte_offset().is_some();
-        Ok(())
     }
 }

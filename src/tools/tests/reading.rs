@@ -138,6 +138,22 @@ fn what_was_not_searched_is_named() {
     let mut shop = Shop::new(&[("logo.png", "hit\0"), ("big.sql", &"x\n".repeat(600_000))]);
     let text = shop.ok("search", json!({"pattern":"hit"}));
     assert!(text.contains("binary: 1 (logo.png)") && text.contains("over 1 MiB: 1 (big.sql)"), "{text}");
+    let named = shop.ok("search", json!({"pattern":"x","path":"big.sql","mode":"count"}));
+    assert_eq!(named, "600000 matching lines in 1 of 1 files\nbig.sql: 600000\n");
+}
+
+#[test]
+fn what_is_shown_is_the_first_in_the_order_of_the_paths() {
+    let names: Vec<String> = (0..200).map(|n| format!("d{}/f{n:03}.txt", n % 7)).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "hit\nno\nhit\n")).collect();
+    let mut shop = Shop::new(&files);
+    let text = shop.ok("search", json!({"pattern":"hit"}));
+    let mut sorted = names.clone();
+    sorted.sort();
+    let shown: Vec<&str> = text.lines().filter(|line| line.ends_with(".txt")).collect();
+    assert_eq!(shown, sorted[..25], "{text}");
+    assert!(text.starts_with("400 matching lines in 200 of 200 files\n") && text.contains("[50 of 400 shown"), "{text}");
+    assert_eq!(shop.ok("search", json!({"pattern":"hit"})), text, "the same each time");
 }
 
 #[test]
