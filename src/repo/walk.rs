@@ -71,10 +71,15 @@ pub fn list(root: &Root, dir: &Path) -> impl Iterator<Item = Found> {
 /// first, whichever they are.
 pub fn gather(root: &Root, from: &Path, most: usize) -> Vec<Found> {
     let count = AtomicUsize::new(0);
-    let enough = |(): &mut (), _: &Found| {
-        if count.fetch_add(1, Ordering::Relaxed) < most { ControlFlow::Continue(Some(())) } else { ControlFlow::Break(()) }
+    let measured = |(): &mut (), full: &Path| {
+        if count.fetch_add(1, Ordering::Relaxed) >= most {
+            return ControlFlow::Break(());
+        }
+        let metadata = full.symlink_metadata().ok();
+        ControlFlow::Continue(metadata.map(|metadata| (full.to_owned(), metadata.len(), metadata.modified().ok())))
     };
-    each(root, from, || (), enough).into_iter().map(|(found, ())| found).collect()
+    let found = |(path, (full, bytes, modified))| Found { path, full, kind: Kind::File, bytes, modified };
+    each(root, from, || (), measured).into_iter().map(found).collect()
 }
 
 /// Does `work` on every file that [`files`] gives, on the threads that find them, and gives what came of it in the order of their
@@ -83,28 +88,28 @@ pub fn each<S: Send, R: Send>(
     root: &Root,
     from: &Path,
     state: impl Fn() -> S + Sync,
-    work: impl Fn(&mut S, &Found) -> ControlFlow<(), Option<R>> + Sync,
-) -> Vec<(Found, R)> {
+    work: impl Fn(&mut S, &Path) -> ControlFlow<(), Option<R>> + Sync,
+) -> Vec<(RepoPath, R)> {
     let (sender, done) = mpsc::channel();
     builder(root, from, None).threads(threads()).build_parallel().run(|| {
         let (sender, work, mut state) = (sender.clone(), &work, state());
         Box::new(move |entry| {
-            let Some(file) = entry.ok().and_then(|entry| look(root, entry)).filter(|found| found.kind == Kind::File) else {
+            let Some(entry) = entry.ok().filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file())) else {
                 return WalkState::Continue;
             };
-            match work(&mut state, &file) {
-                ControlFlow::Break(()) => WalkState::Quit,
-                ControlFlow::Continue(None) => WalkState::Continue,
-                // The other end waits for all of us.
-                ControlFlow::Continue(Some(result)) => {
-                    sender.send((file, result)).map_or(WalkState::Quit, |()| WalkState::Continue)
-                }
-            }
+            let result = match work(&mut state, entry.path()) {
+                ControlFlow::Break(()) => return WalkState::Quit,
+                ControlFlow::Continue(result) => result,
+            };
+            // A path is put in order only where something came of it: most files have nothing to say.
+            let path = result.and_then(|result| Some((root.parse(entry.path().to_str()?).ok()?, result)));
+            // The other end waits for all of us.
+            path.map_or(Ok(()), |told| sender.send(told)).map_or(WalkState::Quit, |()| WalkState::Continue)
         })
     });
     drop(sender);
-    let mut files: Vec<(Found, R)> = done.into_iter().collect();
-    files.sort_unstable_by(|(a, _), (b, _)| a.full.cmp(&b.full));
+    let mut files: Vec<(RepoPath, R)> = done.into_iter().collect();
+    files.sort_unstable_by(|(a, _), (b, _)| Path::new(a.as_str()).cmp(Path::new(b.as_str())));
     files
 }
 

@@ -2,7 +2,7 @@
 
 use crate::path::RepoPath;
 use crate::protocol::tool::{ToolAnswer, ToolFailure};
-use crate::repo::walk::{self, Found, Glob};
+use crate::repo::walk::{self, Glob};
 use crate::text::clip;
 use crate::tools::seen::Place;
 use crate::tools::{Sizes, Work, Workbench, failure, seen};
@@ -10,18 +10,19 @@ use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use grep_searcher::{BinaryDetection, Searcher, SearcherBuilder, Sink, SinkContext, SinkFinish, SinkMatch};
 use serde::Deserialize;
 use std::fmt::Write;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Matches shown of one file, when more than one file is searched.
 const PER_FILE: usize = 5;
 /// Lines around a match, whatever was asked for.
 const CONTEXT: usize = 10;
-/// Larger files are not searched, unless they are named.
+/// Larger files are not searched, unless they are named; then they are read piece by piece.
 const LARGEST: u64 = 1 << 20;
-const LARGEST_NAMED: u64 = 256 << 20;
-/// A file with a longer line than this is not searched: a line is held in memory as a whole.
+/// A longer line ends the search of its file: a line is held in memory as a whole.
 const LONGEST_LINE: usize = 32 << 20;
 
 #[derive(Debug, Deserialize)]
@@ -61,15 +62,20 @@ struct Tally {
     searched: usize,
     binary: Vec<String>,
     large: Vec<String>,
-    /// Bytes above which a file is large here.
-    largest: u64,
 }
 
-/// What became of one file.
+/// What there is to say of one file.
 enum Seen {
-    Searched { matches: usize },
+    Matched { matches: usize },
     Binary,
     Large,
+}
+
+/// What became of reading a file.
+enum Load {
+    Whole,
+    /// Nothing was read of it.
+    Large(File),
 }
 
 /// What is searched, and how.
@@ -104,40 +110,54 @@ impl Search<'_> {
     /// Counts the matching lines of every file, on all cores. What is shown of the first few is found by a second look at them:
     /// lines need not be numbered where they are only counted, nor kept where nobody sees them.
     fn count(&self) -> Tally {
-        let largest = if self.place.full.is_file() { LARGEST_NAMED } else { LARGEST };
-        let searcher = || {
+        let named = self.place.full.is_file();
+        let state = || {
             let mut builder = SearcherBuilder::new();
-            builder.binary_detection(BinaryDetection::quit(0)).line_number(false).heap_limit(Some(LONGEST_LINE)).build()
+            builder.binary_detection(BinaryDetection::quit(0)).heap_limit(Some(LONGEST_LINE)).line_number(false);
+            // A matcher that is shared waits for itself.
+            (builder.build(), self.matcher.clone(), Vec::new())
         };
-        let state = || (searcher(), self.matcher.clone());
-        let files = walk::each(&self.bench.root, &self.place.full, state, |(searcher, matcher), found| {
+        let searched = AtomicUsize::new(0);
+        let files = walk::each(&self.bench.root, &self.place.full, state, |(searcher, matcher, text), full| {
             if self.bench.cancel.is_cancelled() {
                 return ControlFlow::Break(());
             }
-            if self.glob.as_ref().is_some_and(|glob| !glob.matches(&found.path)) {
+            if !self.wants(full) {
                 return ControlFlow::Continue(None);
             }
-            if found.bytes > largest {
-                return ControlFlow::Continue(Some(Seen::Large));
-            }
+            // A file that cannot be read is one that is not searched.
+            let Some(read) = load(full, text) else { return ControlFlow::Continue(None) };
             let mut counter = Counter { matches: 0, binary: false };
-            // A file that cannot be opened is one that is not searched.
-            let searched = searcher.search_path(&*matcher, &found.full, &mut counter);
-            let seen = if counter.binary { Seen::Binary } else { Seen::Searched { matches: counter.matches } };
-            ControlFlow::Continue(searched.is_ok().then_some(seen))
+            let _ = match read {
+                Load::Whole => searcher.search_slice(&*matcher, text, &mut counter),
+                Load::Large(file) if named => searcher.search_file(&*matcher, &file, &mut counter),
+                Load::Large(_) => return ControlFlow::Continue(Some(Seen::Large)),
+            };
+            searched.fetch_add(1, Ordering::Relaxed);
+            ControlFlow::Continue(match (counter.binary, counter.matches) {
+                (true, _) => Some(Seen::Binary),
+                (false, 0) => None,
+                (false, matches) => Some(Seen::Matched { matches }),
+            })
         });
-        let (sizes, hits) = (self.bench.sizes, Vec::new());
-        let mut tally = Tally { sizes, hits, searched: 0, binary: Vec::new(), large: Vec::new(), largest };
-        for (Found { path, full, .. }, seen) in files {
-            tally.searched += usize::from(!matches!(seen, Seen::Large));
+        let (sizes, searched) = (self.bench.sizes, searched.into_inner());
+        let mut tally = Tally { sizes, hits: Vec::new(), searched, binary: Vec::new(), large: Vec::new() };
+        for (path, seen) in files {
             match seen {
                 Seen::Large => tally.large.push(path.to_string()),
                 Seen::Binary => tally.binary.push(path.to_string()),
-                Seen::Searched { matches: 0 } => {}
-                Seen::Searched { matches } => tally.hits.push(FileHits { path, full, matches, lines: Vec::new() }),
+                Seen::Matched { matches } => {
+                    let full = self.bench.root.join(&path);
+                    tally.hits.push(FileHits { path, full, matches, lines: Vec::new() });
+                }
             }
         }
         tally
+    }
+
+    fn wants(&self, full: &Path) -> bool {
+        let path = || self.bench.root.parse(full.to_str()?).ok();
+        self.glob.as_ref().is_none_or(|glob| path().is_some_and(|path| glob.matches(&path)))
     }
 
     /// Finds the lines that have room in the answer.
@@ -162,6 +182,28 @@ impl Search<'_> {
             hits.lines = sink.lines;
         }
     }
+}
+
+/// Reads a file into `text`, in one go: its size is known. One that is growing is read as far as it was.
+fn load(full: &Path, text: &mut Vec<u8>) -> Option<Load> {
+    let mut file = File::open(full).ok()?;
+    let bytes = file.metadata().ok()?.len();
+    if bytes > LARGEST {
+        return Some(Load::Large(file));
+    }
+    // No `read_to_end`: it asks once more, to be told that this was all.
+    text.resize(usize::try_from(bytes).ok()?, 0);
+    let mut filled = 0;
+    while filled < text.len() {
+        match file.read(&mut text[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    text.truncate(filled);
+    Some(Load::Whole)
 }
 
 /// The pattern as a regex, or as a literal when it is none.
@@ -205,7 +247,7 @@ impl Tally {
             }
         };
         left_out("binary", &self.binary);
-        left_out(&format!("over {} MiB", self.largest >> 20), &self.large);
+        left_out("over 1 MiB", &self.large);
         text
     }
 }
