@@ -3,8 +3,7 @@
 usage: python fit.py FEATURES.jsonl [--test OTHER.jsonl] [--ridge 1e-2] [--folds 5]
 
 One JSON object per line: {"features": [[...], ...], "right": INDEX}, the rows as Features::as_array gives them; other keys are
-passed over, and so is a line whose "right" is null or negative. The model's verdict weighs differently for each kind of change:
-its products with the kinds are features of their own here, and their weights are added to its own one in the table. The loss is the cross-entropy of the right candidate under a
+passed over, and so is a line whose "right" is null or negative. The loss is the cross-entropy of the right candidate under a
 softmax over its rivals, with a small ridge (it also settles the kinds' common constant, which no softmax sees): convex, so
 Newton's method finds the one minimum in a few steps. Fit on a development split only; --test measures another one.
 
@@ -16,16 +15,15 @@ import json
 
 import numpy as np
 
-MEASURES = "model removed added both line rivals".split()
-KINDS = "compare arithmetic number bound boolean negation variable member missing swap counterpart sampled".split()
-GIVEN = len(MEASURES) + len(KINDS)
-WIDTH = GIVEN + len(KINDS)
-MODEL = [0, *range(GIVEN, WIDTH)]
+NAMES = (
+    "model removed added both line rivals "
+    "compare arithmetic number bound boolean negation variable member missing swap counterpart sampled"
+).split()
 TRIES = (1, 3, 8, 32)
 
 
 def read(path):
-    """The cases of a file: (features as an array of candidates x WIDTH, index of the right one). The last ones are model x kind."""
+    """The cases of a file: (features as an array of candidates x WIDTH, index of the right one)."""
     cases, without = [], 0
     with open(path, encoding="utf-8") as lines:
         for line in filter(str.strip, lines):
@@ -34,10 +32,9 @@ def read(path):
                 without += 1
                 continue
             features = np.array(row["features"], float)
-            if features.ndim != 2 or features.shape[1] != GIVEN or not np.isfinite(features).all():
-                raise SystemExit(f"{path}: rows of {GIVEN} finite numbers are wanted, not {features.shape}")
-            by_kind = features[:, :1] * features[:, len(MEASURES) :]
-            cases.append((np.concatenate([features, by_kind], 1), row["right"]))
+            if features.ndim != 2 or features.shape[1] != len(NAMES) or not np.isfinite(features).all():
+                raise SystemExit(f"{path}: rows of {len(NAMES)} finite numbers are wanted, not {features.shape}")
+            cases.append((features, row["right"]))
     return cases, without
 
 
@@ -70,7 +67,7 @@ def fit(cases, columns, ridge, steps=50):
         weights = weights - length * step
         if np.abs(length * step).max() < 1e-8:
             break
-    whole = np.zeros(WIDTH)
+    whole = np.zeros(len(NAMES))
     whole[columns] = weights / scale
     return whole
 
@@ -101,13 +98,8 @@ def folded(cases, columns, ridge, folds):
 
 
 def table(name, weights):
-    number = lambda weight: round(weight, 3) + 0.0
-    measures, kinds, by_kind = np.split(weights, [len(MEASURES), GIVEN])
-    rows = [f'        ("{measure}", {number(weight)}),' for measure, weight in zip(MEASURES[1:], measures[1:])]
-    both = zip(KINDS, kinds, measures[0] + by_kind)
-    of_kinds = [f'        ("{kind}", {number(weight)}, {number(model)}),' for kind, weight, model in both]
-    lines = [f"pub const {name}: Weights = Weights {{", "    measures: [", *rows, "    ],", "    kinds: [", *of_kinds, "    ],", "};"]
-    return "\n".join(lines)
+    rows = "\n".join(f'    ("{feature}", {round(weight, 3) + 0.0}),' for feature, weight in zip(NAMES, weights))
+    return f"pub const {name}: Weights = [\n{rows}\n];"
 
 
 def main():
@@ -121,9 +113,9 @@ def main():
     if len(cases) < options.folds:
         raise SystemExit(f"{options.features}: {len(cases)} cases are too few for {options.folds} folds")
     test = read(options.test) if options.test else None
-    every = list(range(WIDTH))
+    every = list(range(len(NAMES)))
     tables = []
-    for name, columns in (("RANKED", every), ("MODELLESS", [column for column in every if column not in MODEL])):
+    for name, columns in (("RANKED", every), ("MODELLESS", every[1:])):
         weights = fit(cases, columns, options.ridge)
         tables.append(table(name, weights))
         print(f"// {name}, fitted: {told(ranks(cases, weights), without)}")
