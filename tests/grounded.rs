@@ -41,7 +41,7 @@ struct Project {
 fn bench(root: &Root, reads: Reads) -> Workbench {
     let logs = root.as_path().join("logs");
     let cancel = CancellationToken::new();
-    Workbench { root: root.clone(), sizes: Sizes::FULL, reads: Some(reads), logs, max_seconds: 5, cancel }
+    Workbench { root: root.clone(), sizes: Sizes::FULL, reads: Some(reads), logs, max_seconds: 5, cancel, jobs: None }
 }
 
 fn call(name: &str, arguments: &serde_json::Value) -> Call {
