@@ -1,5 +1,5 @@
 //! `cargo bench --bench attempts`: several conversations of an agent's kind, side by side and one after another, on a random
-//! model of 896 dimensions and 8 layers. Says how many tokens were processed for prompts, and how long it took.
+//! model of 896 dimensions and 8 layers. Says how many tokens were processed for prompts and written, and how long both took.
 //!
 //! All begin with the same prompt, draw differently, and go through some steps, each with a tool's result to read. One after
 //! another, a conversation finds the prompt in the cache.
@@ -24,7 +24,7 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder for the model");
     let model = folder.path().join("model.gguf");
     Gguf::qwen2().layers(8).embd(896).heads(14, 2).ffn(4864).vocab(32_000).context(32_768).template(CHATML).write(&model);
-    println!("{:<14} {:>10} {:>10} {:>10} {:>10} {:>9}", "", "prefilled", "reused", "generated", "seconds", "tokens/s");
+    println!("{:<14} {:>10} {:>10} {:>10} {:>10} {:>10}", "", "prefilled", "reused", "generated", "prefill s", "decode s");
     // Alternating, so that whatever else the machine does hits both.
     for count in [4, 8] {
         for way in [measured::Way::OneByOne, measured::Way::SideBySide].repeat(ROUNDS) {
@@ -42,7 +42,6 @@ mod measured {
     use agent::units::Tokens;
     use std::path::Path;
     use std::sync::atomic::AtomicBool;
-    use std::time::Instant;
 
     const STEPS: usize = 4;
     /// Words of the shared prompt, and of each result; a random vocabulary makes more tokens of them.
@@ -62,18 +61,29 @@ mod measured {
         // A random model repeats itself, which drafts would take for copying.
         engine.set_drafting(Drafting::Never);
         let mut asked: Vec<TurnRequest> = (0..count as u32).map(request).collect();
-        let start = Instant::now();
-        let mut replies = Vec::new();
+        let (mut replies, mut prefill, mut decode) = (Vec::new(), 0.0, 0.0);
         let together = match way {
             Way::OneByOne => 1,
             Way::SideBySide => count,
         };
         for asked in asked.chunks_mut(together) {
             for step in 0..STEPS {
-                replies.extend(advance(&mut engine, asked, step));
+                let together = advance(&mut engine, asked, step);
+                // Turns side by side take their time together.
+                let longest = |part: fn(&Reply) -> f64| together.iter().map(part).fold(0.0, f64::max) / 1e3;
+                prefill += longest(|reply| reply.usage.prefill_ms);
+                decode += longest(|reply| reply.usage.decode_ms);
+                replies.extend(together);
             }
         }
-        line(count, way, &replies, start);
+        let sum = |part: fn(&Reply) -> Tokens| replies.iter().map(part).sum::<Tokens>().0;
+        println!(
+            "{count} {:<12} {:>10} {:>10} {:>10} {prefill:>10.2} {decode:>10.2}",
+            format!("{way:?}"),
+            sum(|reply| reply.usage.prefilled),
+            sum(|reply| reply.usage.reused),
+            sum(|reply| reply.usage.generated),
+        );
     }
 
     /// Has each conversation make a turn, and gives it something to read.
@@ -84,19 +94,6 @@ mod measured {
             asked.messages.extend([turn, Message::User { text: words(1 + at + step * 97, RESULT) }]);
         }
         replies
-    }
-
-    fn line(count: usize, way: Way, replies: &[Reply], start: Instant) {
-        let took = start.elapsed().as_secs_f64();
-        let sum = |part: fn(&Reply) -> Tokens| replies.iter().map(part).sum::<Tokens>().0;
-        let generated = sum(|reply| reply.usage.generated);
-        println!(
-            "{count} {:<12} {:>10} {:>10} {generated:>10} {took:>10.2} {:>9.1}",
-            format!("{way:?}"),
-            sum(|reply| reply.usage.prefilled),
-            sum(|reply| reply.usage.reused),
-            f64::from(generated) / took
-        );
     }
 
     fn request(seed: u32) -> TurnRequest {
