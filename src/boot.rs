@@ -34,6 +34,7 @@ use crate::planner::PlanError;
 use crate::protocol::exit::Exit;
 use crate::protocol::turn::Sampling;
 use crate::tools::Toolbox;
+use crate::tools::checks::Checks;
 use crate::units::{Bytes, Tokens};
 use std::ffi::OsString;
 use std::io;
@@ -244,6 +245,11 @@ pub fn approval(settings: &Settings) -> Policy {
         ApprovalWord::Edits => Policy::Edits,
         ApprovalWord::All => Policy::All,
     }
+}
+
+/// Whether the project's checkers run after edits.
+pub fn checks(settings: &Settings) -> Checks {
+    if settings.checks { Checks::On } else { Checks::Off }
 }
 
 /// Gives the built-in tools.

@@ -4,7 +4,7 @@
 
 use crate::agent::approval::Policy;
 use crate::agent::limits::{Limits, Spent};
-use crate::agent::{Agent, Generation, Report, Task};
+use crate::agent::{Agent, Checks, Generation, Report, Task};
 use crate::context::environment;
 use crate::hint::Hint;
 use crate::path::{Places, Root};
@@ -31,6 +31,7 @@ pub struct Errand {
     pub limits: Limits,
     pub generation: Generation,
     pub approval: Policy,
+    pub checks: Checks,
 }
 
 /// What it came to, and where it is written down.
@@ -75,6 +76,7 @@ pub async fn run(
         generation: errand.generation,
         approval: errand.approval,
         logs: places.state.join("logs").join(recorder.id()),
+        checks: errand.checks,
         grounds: None,
     };
     let task = if info.profile == Profile::Micro { task.micro(&errand.words, errand.test.as_deref()) } else { task };

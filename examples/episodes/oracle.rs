@@ -127,6 +127,7 @@ impl Theatre<'_> {
             generation,
             approval: Policy::All,
             logs: stage.logs(),
+            checks: agent::tools::checks::Checks::Off,
             grounds: None,
         };
         let task = task.micro(issue, Some(stage.command));

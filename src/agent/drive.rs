@@ -18,8 +18,9 @@ use crate::protocol::message::Message;
 use crate::protocol::tool::ToolAnswer;
 use crate::protocol::turn::{Delta, TurnRequest};
 use crate::sandbox::jobs::Jobs;
+use crate::tools::checks::Checks;
 use crate::tools::grounded::{self, Known};
-use crate::tools::{CheckedCall, Reads, Sizes, Workbench};
+use crate::tools::{CheckedCall, Effect, Reads, Sizes, Workbench};
 use crate::units::Tokens;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -324,6 +325,7 @@ impl Job<'_> {
             reads: Some(std::mem::take(&mut self.reads)),
             logs: self.task.logs.clone(),
             jobs: Some(Arc::clone(&self.jobs)),
+            checks: if self.task.approval.allows(Effect::Run) { self.task.checks } else { Checks::Off },
             max_seconds: left.map_or(COMMAND_SECONDS, |left| left.as_secs().clamp(1, COMMAND_SECONDS)),
             cancel: self.halt.clone(),
         }

@@ -27,6 +27,7 @@ use crate::protocol::event::{Event, Outcome};
 use crate::protocol::message::{Call, Message};
 use crate::protocol::tool::{Change, ToolAnswer, ToolFailure};
 use crate::protocol::turn::{Sampling, ToolCard};
+pub use crate::tools::checks::Checks;
 use crate::tools::{CheckedCall, Mode, Toolbox, Workbench};
 use crate::units::Tokens;
 use std::path::PathBuf;
@@ -74,6 +75,8 @@ pub struct Task {
     pub approval: Policy,
     /// Where whole logs of commands go.
     pub logs: PathBuf,
+    /// Whether the project's checkers run after edits; they do not where commands are not allowed.
+    pub checks: Checks,
     /// Holds calls to what is there. `None`: they name what they like.
     pub grounds: Option<Grounds>,
 }

@@ -55,6 +55,7 @@ impl Run {
             limits: boot::limits(settings),
             generation: boot::generation(settings),
             approval: boot::approval(settings),
+            checks: boot::checks(settings),
         };
         let started = Instant::now();
         let mut progress = Progress::stderr();

@@ -42,6 +42,8 @@ impl Tool {
             reads: None,
             logs: ground.places.state.join("logs"),
             jobs: None,
+            // The caller is the user, who may run what is theirs.
+            checks: boot::checks(&ground.resolved.settings),
             max_seconds: MOST_SECONDS,
             cancel: cancel.clone(),
         };

@@ -18,6 +18,7 @@ pub struct Settings {
     pub endpoint: Option<String>,
     pub api_key_env: String,
     pub approval: ApprovalWord,
+    pub checks: bool,
     pub max_steps: u32,
     pub max_seconds: Option<u64>,
     pub max_tokens: Option<u32>,
@@ -157,6 +158,13 @@ pub const KEYS: &[Key] = {
             Person,
             "what is done without asking: an edit can be undone, a command cannot",
         ),
+        key(
+            "checks",
+            Flag,
+            "false",
+            Person,
+            "`cargo check`, `ruff` or `tsc` after edits, where the project uses it and commands are allowed; off, as it takes time",
+        ),
         key("max_steps", Integer(1, U32), "50", Project, "turns of the model in one run; runs that succeed end well before"),
         key(
             "max_seconds",
@@ -285,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_repository_cannot_choose_the_model_the_endpoint_or_the_approval() {
-        for name in ["model", "endpoint", "api_key_env", "approval", "plan.n_ctx", "engine.idle_seconds"] {
+        for name in ["model", "endpoint", "api_key_env", "approval", "checks", "plan.n_ctx", "engine.idle_seconds"] {
             assert_eq!(Key::find(name).unwrap().scope, Scope::Person, "{name}");
         }
     }

@@ -3,7 +3,7 @@
 use crate::agent::approval::Policy;
 use crate::agent::beside::Member;
 use crate::agent::limits::Limits;
-use crate::agent::{Agent, Generation, Report, Task};
+use crate::agent::{Agent, Checks, Generation, Report, Task};
 use crate::context::environment;
 use crate::fix::FixError;
 use crate::fix::checks::Pending;
@@ -135,7 +135,17 @@ pub fn task(setting: Setting<'_>, opening: &FixOpening) -> Result<Task, FixError
         Message::User { text: prompts::fix_opening(opening, &allowance) },
     ];
     let (limits, generation, logs) = (setting.limits, setting.generation, setting.logs);
-    let task = Task { root, mode: Mode::Fix, opening: words, limits, generation, approval: Policy::All, logs, grounds: None };
+    let task = Task {
+        root,
+        mode: Mode::Fix,
+        opening: words,
+        limits,
+        generation,
+        approval: Policy::All,
+        logs,
+        checks: Checks::Off,
+        grounds: None,
+    };
     Ok(if setting.profile == Profile::Micro { task.micro(&opening.issue, test) } else { task })
 }
 

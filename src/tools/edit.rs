@@ -7,7 +7,7 @@ use crate::path::RepoPath;
 use crate::protocol::tool::{Change, ChangeKind, ToolAnswer, ToolFailure};
 use crate::repo::syntax::{self, Language};
 use crate::text::{clip, diff};
-use crate::tools::{Sizes, Work, Workbench, failure, seen};
+use crate::tools::{Sizes, Work, Workbench, checks, failure, seen};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -74,6 +74,7 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: Arguments) -> Work {
         words.push_str(&clip::middle(&changes, SHOWN));
     }
     words.push_str(&warning(&file.path, &file.text, &text));
+    words.push_str(&checks::words(bench, [&file.path]));
     Ok(changed(words, &file.path, ChangeKind::Modified))
 }
 
@@ -98,7 +99,8 @@ fn create(bench: &mut Workbench, written: &str, content: &str) -> Work {
     if let Some(reads) = &mut bench.reads {
         reads.note(&path, content, true);
     }
-    Ok(changed(format!("created {path}{}", warning(&path, "", content)), &path, kind))
+    let words = format!("created {path}{}{}", warning(&path, "", content), checks::words(bench, [&path]));
+    Ok(changed(words, &path, kind))
 }
 
 fn done(path: &RepoPath, lines: &[usize]) -> String {

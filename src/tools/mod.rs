@@ -3,6 +3,7 @@
 //! `check` turns a call as the model made it into one that may run; `perform` runs it. Neither knows the loop.
 
 mod card;
+pub mod checks;
 mod edit;
 mod excerpt;
 pub mod grounded;
@@ -21,6 +22,7 @@ use crate::protocol::tool::{ToolAnswer, ToolFailure};
 use crate::protocol::turn::ToolCard;
 use crate::sandbox::jobs::Jobs;
 use crate::tools::card::Tool;
+use crate::tools::checks::Checks;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -69,6 +71,8 @@ pub struct Workbench {
     pub logs: PathBuf,
     /// The session's commands in the background. `None`: run alone, nothing runs on.
     pub jobs: Option<Arc<Jobs>>,
+    /// Whether the project's checkers run after edits. Only where commands may be run.
+    pub checks: Checks,
     /// The most seconds a command may take, whatever the call asks for.
     pub max_seconds: u64,
     pub cancel: CancellationToken,

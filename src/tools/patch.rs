@@ -7,7 +7,7 @@ use crate::path::RepoPath;
 use crate::protocol::tool::{Change, ChangeKind, ToolAnswer, ToolFailure};
 use crate::tools::edit::{refused, unwritten, warning};
 use crate::tools::seen::{self, File};
-use crate::tools::{Sizes, Work, Workbench, failure};
+use crate::tools::{Sizes, Work, Workbench, checks, failure};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -50,6 +50,7 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
         }
         words.push_str(&warning(path, before, after));
     }
+    words.push_str(&checks::words(bench, plan.texts.keys()));
     let changes = plan.changes.into_iter().map(|(path, change)| Change { path: path.as_str().to_owned(), change }).collect();
     Ok(ToolAnswer { changes, ..ToolAnswer::done(words) })
 }

@@ -12,6 +12,7 @@ mod running;
 use crate::path::Root;
 use crate::protocol::message::Call;
 use crate::protocol::tool::{ToolAnswer, ToolFailure};
+use crate::tools::checks::Checks;
 use crate::tools::{CheckedCall, Mode, Reads, Sizes, Toolbox, Workbench};
 use serde_json::Value;
 use std::fs;
@@ -42,6 +43,7 @@ impl Shop {
             reads: Some(Reads::default()),
             logs: dir.path().join("logs"),
             jobs: Some(Arc::default()),
+            checks: Checks::Off,
             max_seconds: 20,
             cancel: CancellationToken::new(),
         };

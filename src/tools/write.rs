@@ -4,7 +4,7 @@ use crate::edit::{apply, elision};
 use crate::protocol::tool::{ChangeKind, ToolFailure};
 use crate::tools::edit::{changed, unwritten, warning};
 use crate::tools::seen::{self, File, Place};
-use crate::tools::{Work, Workbench, failure};
+use crate::tools::{Work, Workbench, checks, failure};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -23,7 +23,8 @@ pub(crate) fn perform(bench: &mut Workbench, arguments: &Arguments) -> Work {
     }
     let done = if change == ChangeKind::Added { "created" } else { "replaced" };
     let lines = arguments.content.lines().count();
-    let words = format!("{done} {path}, {lines} lines{}", warning(&path, &before, &arguments.content));
+    let broken = warning(&path, &before, &arguments.content);
+    let words = format!("{done} {path}, {lines} lines{broken}{}", checks::words(bench, [&path]));
     Ok(changed(words, &path, change))
 }
 

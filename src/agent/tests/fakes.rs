@@ -9,6 +9,7 @@ use crate::protocol::event::{Event, Outcome};
 use crate::protocol::message::{Call, Message};
 use crate::protocol::tool::{Change, ChangeKind, ToolAnswer, ToolFailure};
 use crate::protocol::turn::{EngineInfo, Profile, Rendered, Reply, Sampling, Stop, ToolCard, TurnRequest, Usage};
+use crate::tools::checks::Checks;
 use crate::tools::{CheckedCall, Effect, Mode, Workbench};
 use crate::units::Tokens;
 use serde_json::{Value, json};
@@ -250,6 +251,7 @@ impl World {
             generation,
             approval: self.approval,
             logs: project.join("logs"),
+            checks: Checks::Off,
             grounds: None,
         };
         let task = if self.micro.is_some() { task.micro("Fix it.", self.micro) } else { task };

@@ -344,6 +344,7 @@ fn session(window: u32, steps: u32) -> (Told, Seen) {
         },
         approval: Policy::All,
         logs: project.path().join("logs"),
+        checks: crate::tools::checks::Checks::Off,
         grounds: None,
     };
     let (mut told, mut folded) = (Told::default(), opening);

@@ -1,6 +1,7 @@
 //! `edit` and `write`.
 
 use crate::protocol::tool::{Change, ChangeKind};
+use crate::tools::checks::Checks;
 use crate::tools::tests::Shop;
 use serde_json::json;
 use std::fs;
@@ -53,6 +54,26 @@ fn newly_broken_syntax_is_told_and_stays() {
     assert!(answer.ok && answer.text.contains("syntax error at line 2:     one(;"), "{}", answer.text);
     assert!(shop.file("a.rs").contains("one(;"));
     assert!(!shop.ok("edit", json!({"path":"a.rs","search":"one(;","replace":"one();"})).contains("Warning"));
+}
+
+#[test]
+fn the_project_s_checker_runs_only_where_it_is_switched_on_and_used() {
+    let tsc = "#!/bin/sh\necho \"src/a.ts(1,7): error TS2322: no\"\nexit 2\n";
+    let files = [("src/a.ts", "let a = 1;\n"), ("node_modules/.bin/tsc", tsc)];
+    let edit = |shop: &mut Shop, to: &str| shop.ok("write", json!({"path":"src/a.ts","content":to}));
+    let mut shop = Shop::alone(&files);
+    let program = shop.bench.root.as_path().join("node_modules/.bin/tsc");
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    shop.bench.checks = Checks::On;
+    assert!(!edit(&mut shop, "let a = 2;\n").contains("tsc"), "it has no tsconfig.json");
+    fs::write(shop.bench.root.as_path().join("tsconfig.json"), "{}").unwrap();
+    let text = edit(&mut shop, "let a = 3;\n");
+    assert!(text.ends_with("\n`tsc` fails:\nsrc/a.ts(1,7): error TS2322: no"), "{text}");
+    shop.bench.checks = Checks::Off;
+    assert!(!edit(&mut shop, "let a = 4;\n").contains("tsc"));
+    fs::remove_file(program).unwrap();
+    shop.bench.checks = Checks::On;
+    assert!(!edit(&mut shop, "let a = 5;\n").contains("tsc"), "it is not installed");
 }
 
 #[test]
