@@ -12,8 +12,7 @@ use crate::models::gguf::Need;
 use crate::protocol::exit::Exit;
 use crate::repo::map::Question;
 use crate::repo::map::indexer::{Indexer, Pace};
-use crate::repo::map::outline::{Outline, outline};
-use crate::repo::map::rank::rank;
+use crate::repo::map::outline::{self, Outline};
 use crate::units::Tokens;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -80,13 +79,14 @@ impl Map {
                     return Ok(None);
                 }
             }
-            let (ranked, indexed) = indexer.look(|index| (rank(index, &question), index.len()));
+            let ranked = indexer.ranked(&question, outline::most_files(Tokens(self.tokens)));
+            let indexed = indexer.files();
             let count = async |text: &str| match &mut counter {
                 Some(engine) => engine.count(text).await,
                 None => Ok(estimate::text(text)),
             };
             let budget = Tokens(self.tokens);
-            let written = outline(root, &ranked, budget, count).await.map_err(|e| Failure::of(Exit::Engine, e))?;
+            let written = outline::outline(root, &ranked, budget, count).await.map_err(|e| Failure::of(Exit::Engine, e))?;
             let Outline { text, tokens, files } = written;
             Ok(Some(Shown { tokens, exact: counter.is_some(), budget, files: Files { shown: files, indexed }, text }))
         })?;

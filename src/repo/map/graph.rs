@@ -3,7 +3,7 @@
 //! A file refers to another when a name stands in it that the other defines. A name that many files use says little, one that
 //! many define less. (Page, Brin, Motwani, Winograd 1999; personalised by the vector that the walk begins anew from.)
 
-use crate::repo::map::index::{Entry, Index, is_aside};
+use crate::repo::map::index::{Entry, Index, is_meant};
 use crate::repo::map::names::Name;
 use crate::repo::map::words::is_compound;
 use crate::repo::syntax::Language;
@@ -33,7 +33,9 @@ impl<'i> Graph<'i> {
         let mut users = vec![0_u32; index.names.len()];
         let code = |at: &usize| files[*at].1.is_code();
         for at in (0..files.len()).filter(code) {
-            for one in &files[at].1.definitions {
+            // What tests define is meant in tests at most.
+            let meant = is_meant(files[at].0, files[at].1.language);
+            for one in files[at].1.known().iter().filter(|_| meant) {
                 let known = &mut definers[one.name.0 as usize];
                 if known.last() != Some(&(at as u32)) {
                     known.push(at as u32);
@@ -41,8 +43,6 @@ impl<'i> Graph<'i> {
             }
             files[at].1.words.iter().for_each(|(word, _)| users[word.0 as usize] += 1);
         }
-        // What tests define, only tests use.
-        let aside: Vec<bool> = files.iter().map(|(path, _)| is_aside(path)).collect();
         let all = files.len() as f32;
         let weight = |name: Name| {
             let (text, at) = (index.names.text(name), name.0 as usize);
@@ -58,11 +58,8 @@ impl<'i> Graph<'i> {
                     continue;
                 }
                 let weight = weight(*word) * f32::from(*count).sqrt();
-                let meant = |other: &&u32| {
-                    let other = **other as usize;
-                    kin(files[at].1.language, files[other].1.language) && (aside[at] || !aside[other])
-                };
-                references[at].extend(known.iter().filter(meant).map(|other| (*other, *word, weight)));
+                let kin = known.iter().filter(|other| kin(files[at].1.language, files[**other as usize].1.language));
+                references[at].extend(kin.map(|other| (*other, *word, weight)));
             }
         }
         let out = references.iter().map(|of| of.iter().map(|(_, _, weight)| weight).sum()).collect();

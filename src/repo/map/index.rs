@@ -26,19 +26,34 @@ pub struct Entry {
     pub(crate) hash: u64,
     /// `None`: text that no grammar reads.
     pub(crate) language: Option<Language>,
-    /// In the order of the file.
-    pub(crate) definitions: Vec<Definition>,
+    /// In the order of the file. `None`: it was not parsed yet, for nothing hangs on it until it is shown.
+    pub(crate) definitions: Option<Vec<Definition>>,
     /// Each name in it, in their own order, and how often it stands there, 255 at most.
     pub(crate) words: Vec<(Name, u8)>,
 }
 
 impl Entry {
-    /// Whether a program is in it, as opposed to words or settings.
+    /// Whether a program is in it.
     pub(crate) fn is_code(&self) -> bool {
-        self.language.is_some_and(|language| {
-            !matches!(language, Language::Css | Language::Json | Language::Make | Language::Markdown | Language::Toml)
-        })
+        is_code(self.language)
     }
+
+    /// Its definitions, as far as they are known.
+    pub(crate) fn known(&self) -> &[Definition] {
+        self.definitions.as_deref().unwrap_or_default()
+    }
+}
+
+/// Whether a file's definitions are what names elsewhere mean. Only these are parsed at once: they are a third of a project, and
+/// parsing is nearly all that an index costs.
+pub(crate) fn is_meant(path: &str, language: Option<Language>) -> bool {
+    is_code(language) && !is_aside(path)
+}
+
+/// Whether a program is in a file, as opposed to words or settings.
+fn is_code(language: Option<Language>) -> bool {
+    use Language::{Css, Json, Make, Markdown, Toml};
+    language.is_some_and(|language| !matches!(language, Css | Json | Make | Markdown | Toml))
 }
 
 /// What says, without reading a file, that it is still the same.
@@ -63,29 +78,35 @@ pub struct Definition {
 pub(crate) struct Reading {
     pub hash: u64,
     language: Option<Language>,
-    definitions: Vec<(String, String, u32)>,
+    definitions: Option<Outlined>,
     /// In the order of the words, so that sums over them are the same each time.
     words: Vec<(String, u8)>,
 }
 
+/// Name, kind and line of each definition.
+pub(crate) type Outlined = Vec<(String, String, u32)>;
+
 impl Reading {
-    /// Reads a text. Costs about 1 ms per 8 KB of code, a hundredth of it for other text.
-    pub fn of(text: &str, language: Option<Language>, tagger: &mut Tagger) -> Self {
-        let mut words: HashMap<String, u8> = HashMap::new();
+    /// Reads a text, and parses it where its definitions are meant elsewhere. Costs about 1 ms per 8 KB that are parsed, and per
+    /// 200 KB that are not.
+    pub fn of(path: &str, text: &str, language: Option<Language>, tagger: &mut Tagger) -> Self {
+        let mut words: HashMap<&str, u8> = HashMap::new();
         for word in identifiers(text) {
-            // No `entry`: it would copy every word.
-            match words.get_mut(word) {
-                Some(count) => *count = count.saturating_add(1),
-                None => drop(words.insert(word.to_owned(), 1)),
-            }
+            let count = words.entry(word).or_default();
+            *count = count.saturating_add(1);
         }
-        let mut words: Vec<(String, u8)> = words.into_iter().collect();
+        let mut words: Vec<(String, u8)> = words.into_iter().map(|(word, count)| (word.to_owned(), count)).collect();
         words.sort_unstable();
-        let parsed = language.filter(|_| text.len() <= PARSED);
-        let symbols = parsed.map(|language| tagger.symbols(language, text)).unwrap_or_default();
-        let definitions = symbols.into_iter().map(|s| (s.name, s.kind, u32::try_from(s.line).unwrap_or(u32::MAX))).collect();
+        let definitions = is_meant(path, language).then(|| outlined(text, language, tagger));
         Self { hash: hash(text.as_bytes()), language, definitions, words }
     }
+}
+
+/// Parses a text for its definitions; none of a text that is too large to have been written by hand.
+pub(crate) fn outlined(text: &str, language: Option<Language>, tagger: &mut Tagger) -> Outlined {
+    let parsed = language.filter(|_| text.len() <= PARSED);
+    let symbols = parsed.map(|language| tagger.symbols(language, text)).unwrap_or_default();
+    symbols.into_iter().map(|symbol| (symbol.name, symbol.kind, u32::try_from(symbol.line).unwrap_or(u32::MAX))).collect()
 }
 
 /// The hash of a content. Of one program only: the standard library may change it.
@@ -108,12 +129,24 @@ impl Index {
     /// Puts a file in, instead of what was known of it.
     pub(crate) fn put(&mut self, path: String, stamp: Stamp, reading: Reading) {
         let Reading { hash, language, definitions, words } = reading;
-        let names = &mut self.names;
-        let definitions =
-            definitions.iter().map(|(name, kind, line)| Definition { name: names.add(name), kind: names.add(kind), line: *line });
-        let definitions = definitions.collect();
-        let words = words.iter().map(|(word, count)| (names.add(word), *count)).collect();
+        let definitions = definitions.map(|definitions| self.numbered(&definitions));
+        let words = words.iter().map(|(word, count)| (self.names.add(word), *count)).collect();
         self.files.insert(path, Entry { stamp, hash, language, definitions, words });
+    }
+
+    /// Adds the definitions of a file that was not parsed before.
+    pub(crate) fn define(&mut self, path: &str, definitions: &Outlined) {
+        let definitions = self.numbered(definitions);
+        if let Some(entry) = self.files.get_mut(path) {
+            entry.definitions = Some(definitions);
+        }
+    }
+
+    fn numbered(&mut self, definitions: &Outlined) -> Vec<Definition> {
+        let names = &mut self.names;
+        let one =
+            |(name, kind, line): &(String, String, u32)| Definition { name: names.add(name), kind: names.add(kind), line: *line };
+        definitions.iter().map(one).collect()
     }
 }
 

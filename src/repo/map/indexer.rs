@@ -4,11 +4,16 @@
 //! written down every few seconds and at the end, so work that is broken off goes on where it stopped.
 
 use crate::path::Root;
-use crate::repo::map::index::{Index, Reading, Stamp, hash, is_aside};
+use crate::repo::map::Question;
+use crate::repo::map::index::{Index, Reading, Stamp, hash, is_aside, outlined};
+use crate::repo::map::rank::{Ranked, rank};
 use crate::repo::map::store::Store;
+use crate::repo::parallel;
 use crate::repo::symbols::Tagger;
 use crate::repo::syntax::Language;
 use crate::repo::walk::{self, Found};
+use std::collections::HashSet;
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -46,6 +51,8 @@ pub struct Indexer(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    root: Root,
+    store: Store,
     index: Mutex<Index>,
     done: Mutex<bool>,
     ended: Condvar,
@@ -57,17 +64,15 @@ impl Indexer {
     /// copy of it is the same project.
     pub fn start(root: Root, known_as: &Path, cache: &Path, pace: Pace) -> Self {
         let shared = Arc::new(Shared {
+            root,
+            store: Store::of(cache, known_as),
             index: Mutex::new(Index::default()),
             done: Mutex::new(false),
             ended: Condvar::new(),
             stop: AtomicBool::new(false),
         });
-        let (own, store) = (Arc::clone(&shared), Store::of(cache, known_as));
-        let work = move || {
-            let end = End(Arc::clone(&own));
-            survey(&own, &root, &store, pace);
-            drop(end);
-        };
+        let own = End(Arc::clone(&shared));
+        let work = move || survey(&own.0, pace);
         // Without a thread there is no index, and the map is empty.
         if thread::Builder::new().name("index".into()).spawn(work).is_err() {
             shared.end();
@@ -82,9 +87,16 @@ impl Indexer {
         *done
     }
 
-    /// Looks at the index as it is now. The work waits meanwhile.
-    pub fn look<T>(&self, at: impl FnOnce(&Index) -> T) -> T {
-        at(&self.0.index())
+    /// How many files are indexed by now.
+    pub fn files(&self) -> usize {
+        self.0.index().len()
+    }
+
+    /// Ranks what is indexed by now; the work waits meanwhile. What the first `shown` files define is known then.
+    pub fn ranked(&self, question: &Question, shown: usize) -> Vec<Ranked> {
+        let ranked = rank(&self.0.index(), question);
+        // What a file defines does not move it, so the second ranking has the same order.
+        if self.0.deepen(&ranked[..shown.min(ranked.len())]) { rank(&self.0.index(), question) } else { ranked }
     }
 }
 
@@ -99,6 +111,41 @@ impl Shared {
     fn index(&self) -> MutexGuard<'_, Index> {
         // A thread that panicked left a file out, and nothing half done.
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Parses those files that were not. Says whether there was any.
+    fn deepen(&self, files: &[Ranked]) -> bool {
+        let unparsed: Vec<(String, u64, Option<Language>)> = {
+            let index = self.index();
+            let entries = files.iter().filter_map(|file| Some((file.path.clone(), index.files.get(&file.path)?)));
+            let unparsed = entries.filter(|(_, entry)| entry.definitions.is_none() && entry.language.is_some());
+            unparsed.map(|(path, entry)| (path, entry.hash, entry.language)).collect()
+        };
+        let tagger = Tagger::default();
+        let parsed = parallel::each(
+            &unparsed,
+            || tagger.clone(),
+            |tagger, (path, known, language)| {
+                let (_, full) = self.root.resolve(path).ok()?;
+                // One that has changed just now is read as a whole next time.
+                let text = fs::read_to_string(full).ok().filter(|text| hash(text.as_bytes()) == *known)?;
+                Some(outlined(&text, *language, tagger))
+            },
+        );
+        let mut index = self.index();
+        for ((path, ..), definitions) in unparsed.iter().zip(parsed) {
+            index.define(path, &definitions.unwrap_or_default());
+        }
+        drop(index);
+        if !unparsed.is_empty() && *self.done.lock().unwrap_or_else(PoisonError::into_inner) {
+            self.save();
+        }
+        !unparsed.is_empty()
+    }
+
+    /// A cache that cannot be written is one that is made anew next time.
+    fn save(&self) {
+        let _ = self.store.write(&self.index());
     }
 
     fn stopped(&self) -> bool {
@@ -120,10 +167,10 @@ impl Drop for End {
     }
 }
 
-fn survey(shared: &Shared, root: &Root, store: &Store, pace: Pace) {
+fn survey(shared: &Shared, pace: Pace) {
     yield_to_others(pace);
-    *shared.index() = store.read();
-    let (stale, gone) = differences(shared, root);
+    *shared.index() = shared.store.read();
+    let (stale, gone) = differences(shared);
     let changed = AtomicUsize::new(gone);
     let next = AtomicUsize::new(0);
     let tagger = Tagger::default();
@@ -133,7 +180,8 @@ fn survey(shared: &Shared, root: &Root, store: &Store, pace: Pace) {
             keep();
         }
     };
-    let cores = thread::available_parallelism().map_or(1, usize::from).min(THREADS).min(stale.len().max(1));
+    let cores = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+    let cores = if pace == Pace::Background { cores.div_ceil(2) } else { cores }.min(stale.len().max(1));
     thread::scope(|scope| {
         for _ in 1..cores {
             let tagger = tagger.clone();
@@ -145,24 +193,19 @@ fn survey(shared: &Shared, root: &Root, store: &Store, pace: Pace) {
         let mut saved = Instant::now();
         work(tagger, &mut || {
             if saved.elapsed() > SAVED_EVERY {
-                save(shared, store);
+                shared.save();
                 saved = Instant::now();
             }
         });
     });
     if changed.into_inner() > 0 {
-        save(shared, store);
+        shared.save();
     }
 }
 
-/// A cache that cannot be written is one that is made anew next time.
-fn save(shared: &Shared, store: &Store) {
-    let _ = store.write(&shared.index());
-}
-
 /// The files that are new or may have changed, the likeliest to matter first; takes out those that are gone and counts them.
-fn differences(shared: &Shared, root: &Root) -> (Vec<(Found, Stamp)>, usize) {
-    let found: Vec<(Found, Stamp)> = walk::gather(root, root.as_path(), FILES)
+fn differences(shared: &Shared) -> (Vec<(Found, Stamp)>, usize) {
+    let found: Vec<(Found, Stamp)> = walk::gather(&shared.root, shared.root.as_path(), FILES)
         .into_iter()
         .filter(|found| found.bytes <= LARGEST && !DATA.contains(&found.path.extension().as_str()))
         .map(|found| {
@@ -174,7 +217,7 @@ fn differences(shared: &Shared, root: &Root) -> (Vec<(Found, Stamp)>, usize) {
         .collect();
     let mut index = shared.index();
     let before = index.files.len();
-    let there: std::collections::HashSet<&str> = found.iter().map(|(found, _)| found.path.as_str()).collect();
+    let there: HashSet<&str> = found.iter().map(|(found, _)| found.path.as_str()).collect();
     index.files.retain(|path, _| there.contains(path.as_str()));
     let gone = before - index.files.len();
     drop(there);
@@ -193,7 +236,7 @@ fn differences(shared: &Shared, root: &Root) -> (Vec<(Found, Stamp)>, usize) {
 /// Reads a file and puts it into the index; says whether its content is another than was known.
 fn renew(shared: &Shared, found: &Found, stamp: Stamp, tagger: &mut Tagger) -> bool {
     let path = found.path.as_str();
-    let text = std::fs::read(&found.full).ok().filter(|bytes| !bytes[..bytes.len().min(HEAD)].contains(&0));
+    let text = fs::read(&found.full).ok().filter(|bytes| !bytes[..bytes.len().min(HEAD)].contains(&0));
     let Some(text) = text.and_then(|bytes| String::from_utf8(bytes).ok()) else {
         return shared.index().files.remove(path).is_some();
     };
@@ -202,7 +245,7 @@ fn renew(shared: &Shared, found: &Found, stamp: Stamp, tagger: &mut Tagger) -> b
         entry.stamp = stamp;
         return false;
     }
-    let reading = Reading::of(&text, Language::of(&found.path), tagger);
+    let reading = Reading::of(path, &text, Language::of(&found.path), tagger);
     shared.index().put(path.to_owned(), stamp, reading);
     true
 }

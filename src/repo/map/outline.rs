@@ -36,6 +36,11 @@ struct Item {
     spot: Option<usize>,
 }
 
+/// How many files a budget may show definitions of, as a rule.
+pub fn most_files(budget: Tokens) -> usize {
+    (budget.0 / 16) as usize
+}
+
 /// Writes the best of a ranking within `budget`, which is never exceeded: `count` counts each text that is tried, some twenty
 /// of them, and its error ends it.
 pub async fn outline<E>(

@@ -65,12 +65,12 @@ pub fn rank(index: &Index, question: &Question) -> Vec<Ranked> {
     let files = graph.files.iter().enumerate().filter(|(at, _)| !open[*at]);
     let mut ranked: Vec<Ranked> = files
         .map(|(at, (path, entry))| {
-            let least = 0.01 * walked[at] / entry.definitions.len().max(1) as f32;
+            let least = 0.01 * walked[at] / entry.known().len().max(1) as f32;
             let weight = |one: &Definition| {
                 let drawn = drawn.get(&(at as u32, one.name)).copied().unwrap_or(0.0);
                 (drawn + least) * relevance.names.get(&one.name).unwrap_or(&1.0).powi(2)
             };
-            let spots = entry.definitions.iter().map(|one| spot(index, one, weight(one))).collect();
+            let spots = entry.known().iter().map(|one| spot(index, one, weight(one))).collect();
             let weight = own_part * own[at] + (1.0 - own_part) * walked[at];
             Ranked { path: (*path).to_owned(), weight, definitions: in_order(spots) }
         })

@@ -5,7 +5,7 @@
 //! and Zaragoza 2009; a word counts by the best field that it stands in, as in BM25F.)
 
 use crate::repo::map::Question;
-use crate::repo::map::index::{Index, is_aside};
+use crate::repo::map::index::{Entry, Index, is_aside, is_meant};
 use crate::repo::map::names::Name;
 use crate::repo::map::words::{identifiers, is_compound, parts, stem};
 use std::collections::HashMap;
@@ -97,7 +97,9 @@ fn scores(index: &Index, terms: &Terms, resembling: &HashMap<Name, Vec<usize>>) 
         let mut add = |terms: &[usize], weight: f32| terms.iter().for_each(|term| frequency[*term] += weight);
         let known = |name: &Name| resembling.get(name).map(Vec::as_slice).unwrap_or_default();
         entry.words.iter().for_each(|(word, times)| add(known(word), f32::from(*times)));
-        entry.definitions.iter().for_each(|one| add(known(&one.name), IN_DEFINITION));
+        // Of the others it is not always known what they define, and a file's weight shall not hang on that.
+        let definitions = entry.known().iter().filter(|_| is_meant(path, entry.language));
+        definitions.for_each(|one| add(known(&one.name), IN_DEFINITION));
         path.split('/').for_each(|part| add(&terms.of_name(part), IN_PATH));
         let norm = K * (1.0 - B + B * length(&entry.words) / mean.max(1.0));
         frequency.iter().zip(&mut spread).filter(|(frequency, _)| **frequency > 0.0).for_each(|(_, spread)| *spread += 1.0);
@@ -105,7 +107,7 @@ fn scores(index: &Index, terms: &Terms, resembling: &HashMap<Name, Vec<usize>>) 
     }
     let all = index.files.len() as f32;
     let rare: Vec<f32> = spread.iter().map(|n| (1.0 + (all - n + 0.5) / (n + 0.5)).ln()).collect();
-    let score = |((path, entry), frequency): ((&String, &crate::repo::map::index::Entry), Vec<f32>)| {
+    let score = |((path, entry), frequency): ((&String, &Entry), Vec<f32>)| {
         let kind = if !entry.is_code() {
             PROSE
         } else if is_aside(path) {

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 const MAGIC: &[u8; 8] = b"agentmap";
 /// Goes up when the same bytes would mean something else.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Behind this many projects the one that was renewed longest ago is forgotten.
 const PROJECTS: usize = 32;
 
@@ -75,7 +75,7 @@ fn encode(index: &Index) -> Vec<u8> {
     let mut numbers = vec![u32::MAX; index.names.len()];
     let mut used = Vec::new();
     let entries = || index.files.values();
-    let definitions = entries().flat_map(|entry| &entry.definitions).flat_map(|one| [one.name, one.kind]);
+    let definitions = entries().flat_map(Entry::known).flat_map(|one| [one.name, one.kind]);
     for name in definitions.chain(entries().flat_map(|entry| &entry.words).map(|(name, _)| *name)) {
         let number = &mut numbers[name.0 as usize];
         if *number == u32::MAX {
@@ -92,8 +92,9 @@ fn encode(index: &Index) -> Vec<u8> {
         out.number(entry.stamp.modified);
         out.0.extend(entry.hash.to_le_bytes());
         out.number(entry.language.map_or(0, |language| language as u64 + 1));
-        out.number(entry.definitions.len() as u64);
-        for one in &entry.definitions {
+        // One more than there are; 0 where nobody knows.
+        out.number(entry.definitions.as_ref().map_or(0, |known| known.len() as u64 + 1));
+        for one in entry.known() {
             out.number(numbers[one.name.0 as usize].into());
             out.number(numbers[one.kind.0 as usize].into());
             out.number(one.line.into());
@@ -128,11 +129,12 @@ fn decode(bytes: &[u8]) -> Option<Index> {
             0 => None,
             at => Some(*Language::ALL.get(usize::try_from(at - 1).ok()?)?),
         };
-        let mut definitions = Vec::new();
-        for _ in 0..from.number()? {
+        let (mut definitions, count) = (Vec::new(), from.number()?);
+        for _ in 1..count {
             let (name, kind) = (name(&mut from)?, name(&mut from)?);
             definitions.push(Definition { name, kind, line: u32::try_from(from.number()?).ok()? });
         }
+        let definitions = (count > 0).then_some(definitions);
         let count = usize::try_from(from.number()?).ok()?;
         // No more than could stand there, whatever the number says.
         let mut words: Vec<(Name, u8)> = Vec::with_capacity(count.min(from.0.len()));
@@ -190,7 +192,7 @@ impl<'b> Reader<'b> {
 
 #[cfg(test)]
 mod tests {
-    use crate::repo::map::index::{Index, Reading, Stamp};
+    use crate::repo::map::index::{Definition, Index, Reading, Stamp};
     use crate::repo::map::store::{PROJECTS, Reader, Store, Writer, decode, encode};
     use crate::repo::symbols::Tagger;
     use crate::repo::syntax::Language;
@@ -199,10 +201,13 @@ mod tests {
 
     fn index() -> Index {
         let (mut index, mut tagger) = (Index::default(), Tagger::default());
-        for (path, text, language) in
-            [("a.py", "def total(cart):\n    return cart\n", Some(Language::Python)), ("b.txt", "the cart's total", None)]
-        {
-            index.put(path.into(), Stamp { bytes: 1 << 40, modified: u64::MAX }, Reading::of(text, language, &mut tagger));
+        for (path, text, language) in [
+            ("a.py", "def total(cart):\n    return cart\n", Some(Language::Python)),
+            ("test_a.py", "def test_total(cart):\n    pass\n", Some(Language::Python)),
+            ("b.txt", "the cart's total", None),
+            ("empty.py", "", Some(Language::Python)),
+        ] {
+            index.put(path.into(), Stamp { bytes: 1 << 40, modified: u64::MAX }, Reading::of(path, text, language, &mut tagger));
         }
         index
     }
@@ -211,7 +216,8 @@ mod tests {
     fn told(index: &Index) -> Vec<String> {
         let name = |name| index.names.text(name);
         let files = index.files.iter().map(|(path, entry)| {
-            let definitions: Vec<_> = entry.definitions.iter().map(|d| (name(d.name), name(d.kind), d.line)).collect();
+            let one = |d: &Definition| (name(d.name), name(d.kind), d.line);
+            let definitions = entry.definitions.as_ref().map(|known| known.iter().map(one).collect::<Vec<_>>());
             let words: Vec<_> = entry.words.iter().map(|(word, count)| (name(*word), *count)).collect();
             format!("{path} {:?} {} {:?} {definitions:?} {words:?}", entry.stamp, entry.hash, entry.language)
         });

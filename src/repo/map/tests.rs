@@ -2,7 +2,7 @@ use crate::path::Root;
 use crate::repo::map::Question;
 use crate::repo::map::indexer::{Indexer, Pace};
 use crate::repo::map::outline::{Outline, outline};
-use crate::repo::map::rank::{Ranked, rank};
+use crate::repo::map::rank::{Ranked, Spot};
 use crate::units::Tokens;
 use proptest::prelude::*;
 use std::convert::Infallible;
@@ -46,7 +46,7 @@ impl Shop {
 
     fn ranked(&self, text: &str) -> Vec<Ranked> {
         let question = Question { text: text.into(), open: Vec::new() };
-        self.indexer().look(|index| rank(index, &question))
+        self.indexer().ranked(&question, 9)
     }
 
     fn kept(&self) -> std::path::PathBuf {
@@ -90,7 +90,7 @@ fn what_the_question_says_comes_first() {
 fn an_open_file_is_not_told_but_what_it_uses_is() {
     let shop = Shop::new();
     let open = vec![shop.root().parse("tests/test_cart.py").unwrap()];
-    let ranked = shop.indexer().look(|index| rank(index, &Question { text: String::new(), open }));
+    let ranked = shop.indexer().ranked(&Question { text: String::new(), open }, 9);
     assert_eq!(paths(&ranked)[..2], ["shop/cart.py", "shop/price.py"]);
     assert_eq!(ranked.len(), 4);
 }
@@ -105,6 +105,16 @@ fn the_map_shows_signatures_as_they_stand_now() {
     assert!(text.starts_with("shop/cart.py:\n 4 def cart_total(cart, tax):\n"), "{text}");
     assert!(text.contains("shop/price.py:\n 1 class Price\n 4 function round_price\n"), "{text}");
     assert!(text.contains("README.md:\n 1 # The shop\n"), "{text}");
+}
+
+#[test]
+fn tests_are_parsed_when_they_are_shown_and_that_is_kept() {
+    let shop = Shop::new();
+    let question = Question { text: "test_total".into(), open: Vec::new() };
+    assert_eq!(shop.indexer().ranked(&question, 0)[0].definitions, []);
+    let names = |ranked: &[Ranked]| ranked[0].definitions.iter().map(|spot| spot.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&shop.indexer().ranked(&question, 1)), ["test_total"]);
+    assert_eq!(names(&shop.indexer().ranked(&question, 0)), ["test_total"]);
 }
 
 #[test]
@@ -149,7 +159,7 @@ fn a_copy_of_the_project_is_the_same_project() {
     let cache = shop.0.path().join("cache");
     let indexer = Indexer::start(Root::open(&copy).unwrap(), known_as.as_path(), &cache, Pace::Foreground);
     assert!(indexer.wait(Duration::from_secs(60)));
-    assert_eq!(indexer.look(|index| index.len()), 1);
+    assert_eq!(indexer.files(), 1);
     assert_eq!(fs::read_dir(cache.join("maps")).unwrap().count(), 1);
 }
 
@@ -160,7 +170,7 @@ fn what_is_no_text_or_too_large_is_left_out() {
     shop.write("data.json", "{}");
     fs::File::create(shop.root().as_path().join("huge.py")).unwrap().set_len(2 << 20).unwrap();
     fs::write(shop.root().as_path().join("latin.py"), b"# \xe9t\xe9").unwrap();
-    assert_eq!(shop.indexer().look(|index| index.len()), 5);
+    assert_eq!(shop.indexer().ranked(&Question::default(), 0).len(), 5);
 }
 
 #[test]
@@ -169,7 +179,7 @@ fn a_place_without_files_has_no_map() {
     let root = Root::open(held.path()).unwrap();
     let indexer = Indexer::start(root, Path::new("nowhere"), &held.path().join("cache"), Pace::Foreground);
     assert!(indexer.wait(Duration::from_secs(60)));
-    assert_eq!(indexer.look(|index| rank(index, &Question::default())), []);
+    assert_eq!(indexer.ranked(&Question::default(), 9), []);
 }
 
 proptest! {
@@ -187,7 +197,7 @@ proptest! {
             let names: Vec<String> = (0..*definitions).map(|n| format!("name_{n}")).collect();
             let text: String = names.iter().map(|name| format!("fn {name}() {{}}\n")).collect();
             fs::write(dir.path().join(&path), text).unwrap();
-            let definitions = names.iter().enumerate().map(|(at, name)| crate::repo::map::rank::Spot {
+            let definitions = names.iter().enumerate().map(|(at, name)| Spot {
                 name: name.clone(),
                 kind: "function".into(),
                 line: at + 1,
