@@ -1,13 +1,14 @@
 //! The repository map: which files and definitions matter most for what is asked, told within a budget of tokens.
 //!
-//! An [`Index`](index::Index) holds each file's definitions and the words in it, kept on disk and renewed file by file by what
-//! changed (`indexer`). Whoever uses a name that another defines refers to it: a graph of files, on which a walk begins at what
-//! the question resembles (`relevance`) and comes to rest where most leads to (`graph`). `rank` puts both together, `outline`
-//! writes the best of it down, never above the budget.
+//! An [`Index`](index::Index) holds the words of each file and what it seems to define (`heads`), kept on disk and renewed file
+//! by file by what changed (`indexer`). Whoever uses a name that another defines refers to it: a graph of files, on which a walk
+//! begins at what the question resembles (`relevance`) and comes to rest where most leads to (`graph`). `rank` puts both
+//! together; what is shown is parsed, and `outline` writes the best of it down, never above the budget.
 //!
 //! It knows no tokenizer: whoever asks for an outline brings the function that counts.
 
 mod graph;
+mod heads;
 pub mod index;
 pub mod indexer;
 mod names;

@@ -3,7 +3,7 @@
 //! A file refers to another when a name stands in it that the other defines. A name that many files use says little, one that
 //! many define less. (Page, Brin, Motwani, Winograd 1999; personalised by the vector that the walk begins anew from.)
 
-use crate::repo::map::index::{Entry, Index, is_meant};
+use crate::repo::map::index::{Entry, Index, is_aside};
 use crate::repo::map::names::Name;
 use crate::repo::map::words::is_compound;
 use crate::repo::syntax::Language;
@@ -26,20 +26,16 @@ pub(crate) struct Graph<'i> {
 }
 
 impl<'i> Graph<'i> {
-    /// Draws the graph. `wanted` names count this many times as much. Costs one pass over all words.
-    pub fn of(index: &'i Index, wanted: &HashMap<Name, f32>) -> Self {
+    /// Draws the graph. A name counts as many times as much as `wanted` says by its number. Costs one pass over all words.
+    pub fn of(index: &'i Index, wanted: &[f32]) -> Self {
         let files: Vec<(&str, &Entry)> = index.files.iter().map(|(path, entry)| (path.as_str(), entry)).collect();
         let mut definers: Vec<Vec<u32>> = vec![Vec::new(); index.names.len()];
         let mut users = vec![0_u32; index.names.len()];
         let code = |at: &usize| files[*at].1.is_code();
         for at in (0..files.len()).filter(code) {
-            // What tests define is meant in tests at most.
-            let meant = is_meant(files[at].0, files[at].1.language);
-            for one in files[at].1.known().iter().filter(|_| meant) {
-                let known = &mut definers[one.name.0 as usize];
-                if known.last() != Some(&(at as u32)) {
-                    known.push(at as u32);
-                }
+            // What tests define is meant in tests at most, and these are not what a map is asked for.
+            if !is_aside(files[at].0) {
+                files[at].1.heads.iter().for_each(|name| definers[name.0 as usize].push(at as u32));
             }
             files[at].1.words.iter().for_each(|(word, _)| users[word.0 as usize] += 1);
         }
@@ -48,7 +44,7 @@ impl<'i> Graph<'i> {
             let (text, at) = (index.names.text(name), name.0 as usize);
             let rare = (1.0 + all / users[at].max(1) as f32).ln();
             let private = if text.starts_with('_') { 0.3 } else { 1.0 };
-            rare * telling(text) * private * wanted.get(&name).unwrap_or(&1.0) / definers[at].len() as f32
+            rare * telling(text) * private * wanted[at] / definers[at].len() as f32
         };
         let mut references = vec![Vec::new(); files.len()];
         for at in (0..files.len()).filter(code) {
@@ -88,11 +84,11 @@ impl<'i> Graph<'i> {
         now
     }
 
-    /// What each definition's name draws to its file, of what the walk brings there.
+    /// What each definition's name draws to its file, of what the walk brings there; of files that were parsed.
     pub fn drawn(&self, ranks: &[f32]) -> HashMap<(u32, Name), f32> {
         let mut drawn = HashMap::new();
         for (at, of) in self.references.iter().enumerate() {
-            for (other, name, weight) in of {
+            for (other, name, weight) in of.iter().filter(|(other, ..)| self.files[*other as usize].1.definitions.is_some()) {
                 *drawn.entry((*other, *name)).or_default() += ranks[at] * weight / self.out[at];
             }
         }

@@ -1,5 +1,6 @@
-//! What is known of a project's files: definitions, and the words in each.
+//! What is known of a project's files: the words in each, what it seems to define, and what it defines where it was parsed.
 
+use crate::repo::map::heads::heads;
 use crate::repo::map::names::{Name, Names};
 use crate::repo::map::words::identifiers;
 use crate::repo::symbols::Tagger;
@@ -26,7 +27,10 @@ pub struct Entry {
     pub(crate) hash: u64,
     /// `None`: text that no grammar reads.
     pub(crate) language: Option<Language>,
-    /// In the order of the file. `None`: it was not parsed yet, for nothing hangs on it until it is shown.
+    /// What it defines, by the looks of its lines.
+    pub(crate) heads: Vec<Name>,
+    /// The same as its grammar knows it, in the order of the file. `None`: it was not parsed, for nothing hangs on it until it is
+    /// shown.
     pub(crate) definitions: Option<Vec<Definition>>,
     /// Each name in it, in their own order, and how often it stands there, 255 at most.
     pub(crate) words: Vec<(Name, u8)>,
@@ -42,12 +46,6 @@ impl Entry {
     pub(crate) fn known(&self) -> &[Definition] {
         self.definitions.as_deref().unwrap_or_default()
     }
-}
-
-/// Whether a file's definitions are what names elsewhere mean. Only these are parsed at once: they are a third of a project, and
-/// parsing is nearly all that an index costs.
-pub(crate) fn is_meant(path: &str, language: Option<Language>) -> bool {
-    is_code(language) && !is_aside(path)
 }
 
 /// Whether a program is in a file, as opposed to words or settings.
@@ -78,8 +76,8 @@ pub struct Definition {
 pub(crate) struct Reading {
     pub hash: u64,
     language: Option<Language>,
-    definitions: Option<Outlined>,
-    /// In the order of the words, so that sums over them are the same each time.
+    /// Both in their own order, so that sums over them are the same each time.
+    heads: Vec<String>,
     words: Vec<(String, u8)>,
 }
 
@@ -87,18 +85,19 @@ pub(crate) struct Reading {
 pub(crate) type Outlined = Vec<(String, String, u32)>;
 
 impl Reading {
-    /// Reads a text, and parses it where its definitions are meant elsewhere. Costs about 1 ms per 8 KB that are parsed, and per
-    /// 200 KB that are not.
-    pub fn of(path: &str, text: &str, language: Option<Language>, tagger: &mut Tagger) -> Self {
-        let mut words: HashMap<&str, u8> = HashMap::new();
+    /// Reads a text. Costs about 1 ms per 60 KB.
+    pub fn of(text: &str, language: Option<Language>) -> Self {
+        let mut counts: HashMap<&str, u8> = HashMap::new();
         for word in identifiers(text) {
-            let count = words.entry(word).or_default();
+            let count = counts.entry(word).or_default();
             *count = count.saturating_add(1);
         }
-        let mut words: Vec<(String, u8)> = words.into_iter().map(|(word, count)| (word.to_owned(), count)).collect();
+        let mut words: Vec<(String, u8)> = counts.into_iter().map(|(word, count)| (word.to_owned(), count)).collect();
         words.sort_unstable();
-        let definitions = is_meant(path, language).then(|| outlined(text, language, tagger));
-        Self { hash: hash(text.as_bytes()), language, definitions, words }
+        let mut found = language.map(|language| heads(language, text)).unwrap_or_default();
+        found.sort_unstable();
+        found.dedup();
+        Self { hash: hash(text.as_bytes()), language, heads: found.into_iter().map(str::to_owned).collect(), words }
     }
 }
 
@@ -128,10 +127,10 @@ impl Index {
 
     /// Puts a file in, instead of what was known of it.
     pub(crate) fn put(&mut self, path: String, stamp: Stamp, reading: Reading) {
-        let Reading { hash, language, definitions, words } = reading;
-        let definitions = definitions.map(|definitions| self.numbered(&definitions));
+        let Reading { hash, language, heads, words } = reading;
+        let heads = heads.iter().map(|name| self.names.add(name)).collect();
         let words = words.iter().map(|(word, count)| (self.names.add(word), *count)).collect();
-        self.files.insert(path, Entry { stamp, hash, language, definitions, words });
+        self.files.insert(path, Entry { stamp, hash, language, heads, definitions: None, words });
     }
 
     /// Adds the definitions of a file that was not parsed before.

@@ -1,6 +1,6 @@
 //! Keeps a project's index up to date, on threads of its own: whoever wants a map takes what there is so far.
 //!
-//! A file whose size and time are as they were is not read, one whose content is as it was is not parsed. What was found out is
+//! A file whose size and time are as they were is not read, one whose content is as it was is not cut into words. What was found out is
 //! written down every few seconds and at the end, so work that is broken off goes on where it stopped.
 
 use crate::path::Root;
@@ -173,10 +173,9 @@ fn survey(shared: &Shared, pace: Pace) {
     let (stale, gone) = differences(shared);
     let changed = AtomicUsize::new(gone);
     let next = AtomicUsize::new(0);
-    let tagger = Tagger::default();
-    let work = |mut tagger: Tagger, keep: &mut dyn FnMut()| {
+    let work = |keep: &mut dyn FnMut()| {
         while let Some((found, stamp)) = stale.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !shared.stopped()) {
-            changed.fetch_add(usize::from(renew(shared, found, *stamp, &mut tagger)), Ordering::Relaxed);
+            changed.fetch_add(usize::from(renew(shared, found, *stamp)), Ordering::Relaxed);
             keep();
         }
     };
@@ -184,14 +183,13 @@ fn survey(shared: &Shared, pace: Pace) {
     let cores = if pace == Pace::Background { cores.div_ceil(2) } else { cores }.min(stale.len().max(1));
     thread::scope(|scope| {
         for _ in 1..cores {
-            let tagger = tagger.clone();
             scope.spawn(|| {
                 yield_to_others(pace);
-                work(tagger, &mut || {});
+                work(&mut || {});
             });
         }
         let mut saved = Instant::now();
-        work(tagger, &mut || {
+        work(&mut || {
             if saved.elapsed() > SAVED_EVERY {
                 shared.save();
                 saved = Instant::now();
@@ -234,7 +232,7 @@ fn differences(shared: &Shared) -> (Vec<(Found, Stamp)>, usize) {
 }
 
 /// Reads a file and puts it into the index; says whether its content is another than was known.
-fn renew(shared: &Shared, found: &Found, stamp: Stamp, tagger: &mut Tagger) -> bool {
+fn renew(shared: &Shared, found: &Found, stamp: Stamp) -> bool {
     let path = found.path.as_str();
     let text = fs::read(&found.full).ok().filter(|bytes| !bytes[..bytes.len().min(HEAD)].contains(&0));
     let Some(text) = text.and_then(|bytes| String::from_utf8(bytes).ok()) else {
@@ -245,7 +243,7 @@ fn renew(shared: &Shared, found: &Found, stamp: Stamp, tagger: &mut Tagger) -> b
         entry.stamp = stamp;
         return false;
     }
-    let reading = Reading::of(path, &text, Language::of(&found.path), tagger);
+    let reading = Reading::of(&text, Language::of(&found.path));
     shared.index().put(path.to_owned(), stamp, reading);
     true
 }

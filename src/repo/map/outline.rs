@@ -38,7 +38,7 @@ struct Item {
 
 /// How many files a budget may show definitions of, as a rule.
 pub fn most_files(budget: Tokens) -> usize {
-    (budget.0 / 16) as usize
+    (budget.0 / 24) as usize
 }
 
 /// Writes the best of a ranking within `budget`, which is never exceeded: `count` counts each text that is tried, some twenty

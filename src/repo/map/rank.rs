@@ -47,14 +47,9 @@ pub fn rank(index: &Index, question: &Question) -> Vec<Ranked> {
             // The best few are meant; the long tail of files that share a word is not.
             (_, true) => relevance.files[at].powi(2),
             _ if !entry.is_code() => 0.0,
-            _ if question.open.is_empty() => {
-                if is_aside(path) {
-                    ASIDE
-                } else {
-                    1.0
-                }
-            }
-            _ => 0.0,
+            _ if !question.open.is_empty() => 0.0,
+            _ if is_aside(path) => ASIDE,
+            _ => 1.0,
         })
         .collect();
     let start = normal(start);
@@ -68,7 +63,7 @@ pub fn rank(index: &Index, question: &Question) -> Vec<Ranked> {
             let least = 0.01 * walked[at] / entry.known().len().max(1) as f32;
             let weight = |one: &Definition| {
                 let drawn = drawn.get(&(at as u32, one.name)).copied().unwrap_or(0.0);
-                (drawn + least) * relevance.names.get(&one.name).unwrap_or(&1.0).powi(2)
+                (drawn + least) * relevance.names[one.name.0 as usize].powi(2)
             };
             let spots = entry.known().iter().map(|one| spot(index, one, weight(one))).collect();
             let weight = own_part * own[at] + (1.0 - own_part) * walked[at];

@@ -5,10 +5,10 @@
 //! and Zaragoza 2009; a word counts by the best field that it stands in, as in BM25F.)
 
 use crate::repo::map::Question;
-use crate::repo::map::index::{Entry, Index, is_aside, is_meant};
-use crate::repo::map::names::Name;
+use crate::repo::map::index::{Entry, Index, is_aside};
+use crate::repo::map::names::{Name, Names};
 use crate::repo::map::words::{identifiers, is_compound, parts, stem};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The customary constants of BM25.
 const K: f32 = 1.2;
@@ -30,14 +30,14 @@ const PROSE: f32 = 0.5;
 pub(crate) struct Relevance {
     /// By file, in the index's order; the largest is 1, or all are 0.
     pub files: Vec<f32>,
-    /// How much the names count that the question mentions or resembles.
-    pub names: HashMap<Name, f32>,
+    /// By name: how many times as much it counts because the question mentions or resembles it.
+    pub names: Vec<f32>,
 }
 
 /// Judges every file. Costs one pass over all names and one over all words: 20 ms for 5,000 files.
 pub(crate) fn relevance(index: &Index, question: &Question) -> Relevance {
     let terms = Terms::of(&question.text);
-    let resembling = terms.resembling(index);
+    let resembling = terms.resembling(&index.names);
     let mut files = scores(index, &terms, &resembling);
     let best = files.iter().copied().fold(0.0, f32::max);
     if best > 0.0 {
@@ -56,6 +56,15 @@ pub(crate) fn relevance(index: &Index, question: &Question) -> Relevance {
 /// The stems that a question consists of, numbered.
 struct Terms {
     numbers: HashMap<String, usize>,
+    /// How they begin: most words are told apart by that.
+    beginnings: HashSet<[u8; 3]>,
+}
+
+/// Which terms each name holds.
+struct Resembling {
+    /// By name: where its terms stand, 0 for none.
+    slots: Vec<u32>,
+    terms: Vec<Vec<usize>>,
 }
 
 impl Terms {
@@ -67,41 +76,59 @@ impl Terms {
                 numbers.entry(stem).or_insert(number);
             }
         }
-        Self { numbers }
+        let beginnings = numbers.keys().filter_map(|stem| stem.as_bytes().first_chunk().copied()).collect();
+        Self { numbers, beginnings }
     }
 
     fn of_name(&self, name: &str) -> Vec<usize> {
-        let mut found: Vec<usize> = parts(name).filter_map(stem).filter_map(|stem| self.numbers.get(&stem).copied()).collect();
+        // A stem begins as its word does.
+        let may = |part: &&str| {
+            part.as_bytes().first_chunk().is_some_and(|three: &[u8; 3]| {
+                self.beginnings.contains(&three.map(|b| b.to_ascii_lowercase())) || !part.is_ascii()
+            })
+        };
+        let mut found: Vec<usize> =
+            parts(name).filter(may).filter_map(stem).filter_map(|stem| self.numbers.get(&stem).copied()).collect();
         found.sort_unstable();
         found.dedup();
         found
     }
 
-    /// The names of the index that hold terms, each with its terms.
-    fn resembling(&self, index: &Index) -> HashMap<Name, Vec<usize>> {
+    fn resembling(&self, names: &Names) -> Resembling {
+        let (mut slots, mut terms) = (vec![0; names.len()], vec![Vec::new()]);
         if self.numbers.is_empty() {
-            return HashMap::new();
+            return Resembling { slots, terms };
         }
-        index.names.all().map(|(name, text)| (name, self.of_name(text))).filter(|(_, terms)| !terms.is_empty()).collect()
+        for (name, text) in names.all() {
+            let held = self.of_name(text);
+            if !held.is_empty() {
+                slots[name.0 as usize] = terms.len() as u32;
+                terms.push(held);
+            }
+        }
+        Resembling { slots, terms }
     }
 }
 
-fn scores(index: &Index, terms: &Terms, resembling: &HashMap<Name, Vec<usize>>) -> Vec<f32> {
+impl Resembling {
+    fn terms(&self, name: Name) -> &[usize] {
+        &self.terms[self.slots[name.0 as usize] as usize]
+    }
+}
+
+fn scores(index: &Index, terms: &Terms, resembling: &Resembling) -> Vec<f32> {
     let count = terms.numbers.len();
-    let length = |words: &[(Name, u8)]| words.iter().map(|(_, count)| f32::from(*count)).sum::<f32>();
-    let mean = index.files.values().map(|entry| length(&entry.words)).sum::<f32>() / index.files.len().max(1) as f32;
+    let length = |entry: &Entry| entry.words.iter().map(|(_, count)| f32::from(*count)).sum::<f32>();
+    let mean = index.files.values().map(length).sum::<f32>() / index.files.len().max(1) as f32;
     let mut spread = vec![0.0_f32; count];
     let mut frequencies = Vec::with_capacity(index.files.len());
     for (path, entry) in &index.files {
         let mut frequency = vec![0.0_f32; count];
         let mut add = |terms: &[usize], weight: f32| terms.iter().for_each(|term| frequency[*term] += weight);
-        let known = |name: &Name| resembling.get(name).map(Vec::as_slice).unwrap_or_default();
-        entry.words.iter().for_each(|(word, times)| add(known(word), f32::from(*times)));
-        // Of the others it is not always known what they define, and a file's weight shall not hang on that.
-        let definitions = entry.known().iter().filter(|_| is_meant(path, entry.language));
-        definitions.for_each(|one| add(known(&one.name), IN_DEFINITION));
+        entry.words.iter().for_each(|(word, times)| add(resembling.terms(*word), f32::from(*times)));
+        entry.heads.iter().for_each(|name| add(resembling.terms(*name), IN_DEFINITION));
         path.split('/').for_each(|part| add(&terms.of_name(part), IN_PATH));
-        let norm = K * (1.0 - B + B * length(&entry.words) / mean.max(1.0));
+        let norm = K * (1.0 - B + B * length(entry) / mean.max(1.0));
         frequency.iter().zip(&mut spread).filter(|(frequency, _)| **frequency > 0.0).for_each(|(_, spread)| *spread += 1.0);
         frequencies.push(frequency.into_iter().map(|f| f * (K + 1.0) / (f + norm)).collect::<Vec<_>>());
     }
@@ -144,15 +171,15 @@ fn named(path: &str, text: &str) -> f32 {
     }
 }
 
-/// The names that count more than others in the graph.
-fn wanted(index: &Index, question: &Question, resembling: &HashMap<Name, Vec<usize>>) -> HashMap<Name, f32> {
-    let most = resembling.values().map(Vec::len).max().unwrap_or(1) as f32;
-    let mut wanted: HashMap<Name, f32> =
-        resembling.iter().map(|(name, terms)| (*name, 1.0 + 2.0 * terms.len() as f32 / most)).collect();
-    for word in identifiers(&question.text).filter(|word| is_compound(word)) {
-        if let Some(name) = index.names.find(word) {
-            wanted.insert(name, MENTIONED);
-        }
-    }
-    wanted
+/// How much each name counts in the graph.
+fn wanted(index: &Index, question: &Question, resembling: &Resembling) -> Vec<f32> {
+    let most = resembling.terms.iter().map(Vec::len).max().unwrap_or_default().max(1) as f32;
+    let mentioned: HashSet<&str> = identifiers(&question.text).filter(|word| is_compound(word)).collect();
+    let weight = |(name, text): (Name, &str)| match resembling.terms(name).len() {
+        // Whatever is mentioned resembles.
+        0 => 1.0,
+        _ if mentioned.contains(text) => MENTIONED,
+        terms => 1.0 + 2.0 * terms as f32 / most,
+    };
+    index.names.all().map(weight).collect()
 }

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 const MAGIC: &[u8; 8] = b"agentmap";
 /// Goes up when the same bytes would mean something else.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 /// Behind this many projects the one that was renewed longest ago is forgotten.
 const PROJECTS: usize = 32;
 
@@ -76,7 +76,8 @@ fn encode(index: &Index) -> Vec<u8> {
     let mut used = Vec::new();
     let entries = || index.files.values();
     let definitions = entries().flat_map(Entry::known).flat_map(|one| [one.name, one.kind]);
-    for name in definitions.chain(entries().flat_map(|entry| &entry.words).map(|(name, _)| *name)) {
+    let words = entries().flat_map(|entry| &entry.words).map(|(name, _)| *name);
+    for name in words.chain(entries().flat_map(|entry| &entry.heads).copied()).chain(definitions) {
         let number = &mut numbers[name.0 as usize];
         if *number == u32::MAX {
             *number = used.len() as u32;
@@ -92,6 +93,8 @@ fn encode(index: &Index) -> Vec<u8> {
         out.number(entry.stamp.modified);
         out.0.extend(entry.hash.to_le_bytes());
         out.number(entry.language.map_or(0, |language| language as u64 + 1));
+        out.number(entry.heads.len() as u64);
+        entry.heads.iter().for_each(|name| out.number(numbers[name.0 as usize].into()));
         // One more than there are; 0 where nobody knows.
         out.number(entry.definitions.as_ref().map_or(0, |known| known.len() as u64 + 1));
         for one in entry.known() {
@@ -118,7 +121,7 @@ fn decode(bytes: &[u8]) -> Option<Index> {
     let (mut from, mut index) = (Reader(body), Index::default());
     let mut names = Vec::new();
     for _ in 0..from.number()? {
-        names.push(index.names.add(from.text()?));
+        names.push(index.names.append(from.text()?));
     }
     let name = |from: &mut Reader<'_>| names.get(usize::try_from(from.number()?).ok()?).copied();
     for _ in 0..from.number()? {
@@ -129,6 +132,8 @@ fn decode(bytes: &[u8]) -> Option<Index> {
             0 => None,
             at => Some(*Language::ALL.get(usize::try_from(at - 1).ok()?)?),
         };
+        let count = from.number()?;
+        let heads = (0..count).map(|_| name(&mut from)).collect::<Option<Vec<Name>>>()?;
         let (mut definitions, count) = (Vec::new(), from.number()?);
         for _ in 1..count {
             let (name, kind) = (name(&mut from)?, name(&mut from)?);
@@ -141,7 +146,7 @@ fn decode(bytes: &[u8]) -> Option<Index> {
         for _ in 0..count {
             words.push((name(&mut from)?, from.take(1)?[0]));
         }
-        index.files.insert(path, Entry { stamp, hash, language, definitions, words });
+        index.files.insert(path, Entry { stamp, hash, language, heads, definitions, words });
     }
     from.0.is_empty().then_some(index)
 }
@@ -194,21 +199,22 @@ impl<'b> Reader<'b> {
 mod tests {
     use crate::repo::map::index::{Definition, Index, Reading, Stamp};
     use crate::repo::map::store::{PROJECTS, Reader, Store, Writer, decode, encode};
-    use crate::repo::symbols::Tagger;
     use crate::repo::syntax::Language;
     use proptest::prelude::*;
     use std::path::Path;
 
     fn index() -> Index {
-        let (mut index, mut tagger) = (Index::default(), Tagger::default());
+        let mut index = Index::default();
         for (path, text, language) in [
             ("a.py", "def total(cart):\n    return cart\n", Some(Language::Python)),
-            ("test_a.py", "def test_total(cart):\n    pass\n", Some(Language::Python)),
-            ("b.txt", "the cart's total", None),
+            ("b.py", "def total(cart):\n    pass\n", Some(Language::Python)),
+            ("c.txt", "the cart's total", None),
             ("empty.py", "", Some(Language::Python)),
         ] {
-            index.put(path.into(), Stamp { bytes: 1 << 40, modified: u64::MAX }, Reading::of(path, text, language, &mut tagger));
+            index.put(path.into(), Stamp { bytes: 1 << 40, modified: u64::MAX }, Reading::of(text, language));
         }
+        index.define("a.py", &vec![("total".into(), "function".into(), 1)]);
+        index.define("empty.py", &Vec::new());
         index
     }
 
@@ -219,7 +225,8 @@ mod tests {
             let one = |d: &Definition| (name(d.name), name(d.kind), d.line);
             let definitions = entry.definitions.as_ref().map(|known| known.iter().map(one).collect::<Vec<_>>());
             let words: Vec<_> = entry.words.iter().map(|(word, count)| (name(*word), *count)).collect();
-            format!("{path} {:?} {} {:?} {definitions:?} {words:?}", entry.stamp, entry.hash, entry.language)
+            let heads: Vec<_> = entry.heads.iter().map(|head| name(*head)).collect();
+            format!("{path} {:?} {} {:?} {heads:?} {definitions:?} {words:?}", entry.stamp, entry.hash, entry.language)
         });
         files.collect()
     }
