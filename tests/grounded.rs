@@ -8,6 +8,7 @@ use agent::engine::embedded::Holding;
 use agent::path::Root;
 use agent::protocol::message::{Call, Message};
 use agent::protocol::turn::{Delta, Sampling, ToolCard, ToolChoice, TurnRequest};
+use agent::tools::checks::Checks;
 use agent::tools::grounded::{grounds, held};
 use agent::tools::{Mode, Reads, Sizes, Toolbox, Workbench};
 use agent::units::Tokens;
@@ -41,7 +42,16 @@ struct Project {
 fn bench(root: &Root, reads: Reads) -> Workbench {
     let logs = root.as_path().join("logs");
     let cancel = CancellationToken::new();
-    Workbench { root: root.clone(), sizes: Sizes::FULL, reads: Some(reads), logs, max_seconds: 5, cancel, jobs: None }
+    Workbench {
+        root: root.clone(),
+        sizes: Sizes::FULL,
+        reads: Some(reads),
+        logs,
+        max_seconds: 5,
+        cancel,
+        jobs: None,
+        checks: Checks::Off,
+    }
 }
 
 fn call(name: &str, arguments: &serde_json::Value) -> Call {
