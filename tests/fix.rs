@@ -441,7 +441,7 @@ fn attempts_side_by_side_end_with_the_first_that_is_verified() {
     let ended = fix(&machine, "It must be 42.", &options);
     let result = ended.json();
     assert_eq!((check_shape(&result), ended.code, &result["attempts"]), ("fixed", Some(0), &json!(3)), "{ended:?}");
-    assert_eq!(machine.text("answer.txt"), "42\n");
+    assert_eq!(machine.text("answer.txt"), "42\n", "{ended:?}");
     before.check(&machine.project(), &["answer.txt"]);
     // The third loop may have asked once more before it was stopped.
     assert!([9, 10].contains(&result["steps"].as_u64().unwrap()), "{result}");

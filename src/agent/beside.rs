@@ -23,7 +23,8 @@ pub struct Member {
 
 impl<T: Tools> Agent<T> {
     /// Runs a loop for each member, all to their ends. Every event reaches `sink` as [`Agent::work`] says, with its member's
-    /// place in the list; `ended` hears of each run as it ends, of those that end with the same replies one right after the other.
+    /// place in the list; `ended` hears of each run when it is over. Runs that the same replies brought to their end say `Event::Done`
+    /// before `ended` hears of the first of them.
     pub async fn work_beside(
         &mut self,
         members: Vec<Member>,

@@ -56,6 +56,11 @@ impl Purse {
         }
     }
 
+    /// How many loops have said their last.
+    pub fn ended(&self) -> usize {
+        self.loops.iter().filter(|one| one.ended).count()
+    }
+
     /// What a loop came to: one that was stopped here spent its budget.
     pub fn outcome(&self, at: usize, outcome: Outcome) -> Outcome {
         match (outcome, &self.loops[at].stopped) {

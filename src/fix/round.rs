@@ -121,9 +121,11 @@ impl Flow<'_> {
         let mut ended = |at: usize, report: Report| drop(done.send((at, report)));
         let mut working = Working { loops: self.work.beside(members, &mut heard, &mut ended), over: false };
         while round.reports.len() < open {
-            let next = working.meanwhile(reports.recv()).await;
-            let mut together: Vec<(usize, Report)> = next.into_iter().collect();
-            together.extend(std::iter::from_fn(|| reports.try_recv().ok()));
+            let mut together: Vec<(usize, Report)> = working.meanwhile(reports.recv()).await.into_iter().collect();
+            // Those that the same replies brought to their end have all said so by now; what they leave behind may take its time.
+            while round.reports.len() + together.len() < lock(&purse).ended() {
+                together.extend(working.meanwhile(reports.recv()).await);
+            }
             round.order(scene.workspace, &mut together)?;
             for (at, report) in together {
                 let outcome = lock(&purse).outcome(at, report.outcome.clone());
