@@ -15,6 +15,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a log that somebody holds is waited for.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The format's version, in the first line of every session.
 pub const FORMAT: u64 = 1;
@@ -157,11 +161,17 @@ impl SessionLog {
         mended.map(drop).map_err(|source| self.failed(source))
     }
 
+    /// Takes the log for this process. A command that is just being started holds what this process held until its program
+    /// runs, so a lock that is taken is tried for a moment.
     fn lock(&self) -> Result<(), SessionError> {
-        match self.file.try_lock() {
-            Ok(()) => Ok(()),
-            Err(TryLockError::WouldBlock) => Err(SessionError::InUse { path: self.path.clone() }),
-            Err(TryLockError::Error(source)) => Err(self.failed(source)),
+        let start = Instant::now();
+        loop {
+            match self.file.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => std::thread::sleep(PATIENCE / 20),
+                Err(TryLockError::WouldBlock) => return Err(SessionError::InUse { path: self.path.clone() }),
+                Err(TryLockError::Error(source)) => return Err(self.failed(source)),
+            }
         }
     }
 
