@@ -1,3 +1,5 @@
+//! What may be written, in both ways of writing texts.
+
 use crate::engine::grounding::Hold;
 use crate::engine::grounding::script::Script;
 use crate::protocol::grounds::{Ground, MayBe, Shown};

@@ -1,3 +1,5 @@
+//! What a map shows, of small projects.
+
 use crate::path::Root;
 use crate::repo::map::Question;
 use crate::repo::map::indexer::{Indexer, Pace};
