@@ -51,7 +51,7 @@ pub(crate) fn hit(page: &Page, range: Range<usize>, pair: &Pair) -> Hit {
         return Hit { range: start..range.end, replacement: pair.replace.clone() };
     }
     let lines: Vec<(&str, &str)> = pair.search.lines().zip(page.lines[first..].iter().copied()).collect();
-    let relative = if lines.len() > 1 { true } else { new == written && is_relative(file, pair) };
+    let relative = lines.len() > 1 || (new == written && is_relative(file, pair));
     if !relative {
         return Hit { replacement: aligned(file, &pair.replace), ..plain };
     }

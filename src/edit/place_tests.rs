@@ -105,7 +105,11 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_is_placed_panics(text in "[abé \t\r\n}]{0,40}", search in "[abé \t\r\n}]{0,8}", replace in "[abé… \t\n}]{0,12}") {
+    fn nothing_that_is_placed_panics(
+        text in "([abé“… \t\r\n}\"\\\\]|1: |```\n|&lt;|// [.]{3}\n){0,30}",
+        search in "([abé“… \t\r\n}\"\\\\]|\\\\[né\"]|1: |```\n|&lt;|// [.]{3}\n){0,8}",
+        replace in "([abé“… \t\r\n}\"\\\\]|\\\\[né\"]|1: |```\n|&lt;|// [.]{3}\n){0,12}",
+    ) {
         let _ = place(&text, &edit(&search, &replace));
     }
 

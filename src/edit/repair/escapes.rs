@@ -91,13 +91,15 @@ fn decode(text: &str, layer: Layer) -> String {
             Some('\\') if layer.backslashes => (Some('\\'), 2),
             Some(quote @ ('"' | '\'' | '`')) if layer.quotes => (Some(quote), 2),
             Some('u') if layer.unicode && unicode(rest).is_some() => (unicode(rest), 6),
-            Some(c)
-                if layer.controls == Controls::All
-                    || (layer.controls == Controls::OutsideQuotes && breaks(within, &rest[2.min(rest.len())..])) =>
-            {
-                (control(c), 1 + c.len_utf8())
+            Some(c) => {
+                let length = 1 + c.len_utf8();
+                let taken = match layer.controls {
+                    Controls::None => false,
+                    Controls::OutsideQuotes => breaks(within, &rest[length..]),
+                    Controls::All => true,
+                };
+                (if taken { control(c) } else { None }, length)
             }
-            Some(c) => (None, 1 + c.len_utf8()),
         };
         if let Some(quote) = shown.filter(|c| matches!(c, '"' | '\'' | '`')) {
             within = if within == Some(quote) { None } else { within.or(Some(quote)) };
